@@ -1,0 +1,104 @@
+//! The one connection of an invocation: opened when it is first needed, replaced once when it breaks, always closed.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::{
+    retry::up_to,
+    state::State,
+    store::{Database, Record, Session, StoreError},
+};
+
+/// Holds at most one connection.
+#[derive(Debug)]
+pub(super) struct Line<'d> {
+    database: &'d Database,
+    session: Option<Session>,
+    began: Instant,
+    deadline: Instant,
+    /// Connecting failed: nobody is helped by trying again for every doorbell of a batch.
+    given_up: bool,
+}
+
+impl<'d> Line<'d> {
+    pub(super) fn new(database: &'d Database, deadline: Instant) -> Self {
+        Self { database, session: None, began: Instant::now(), deadline, given_up: false }
+    }
+
+    /// When the invocation ends.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The time that the invocation had in all.
+    pub(super) fn budget(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.began)
+    }
+
+    /// Whether an earlier doorbell found that there is no database to reach.
+    pub(super) fn given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// The connection, opened if there is none.
+    pub(super) async fn session(&mut self) -> Result<&mut Session, StoreError> {
+        if self.session.is_none() {
+            match self.database.connect(self.deadline).await {
+                Ok(session) => self.session = Some(session),
+                Err(error) => {
+                    self.given_up = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(self.session.as_mut().expect("was just opened"))
+    }
+
+    /// Closes the connection if `error` made it unusable, so that the next use opens another one.
+    pub(super) async fn heal(&mut self, error: &StoreError) {
+        if error.ends_session() {
+            self.close_session().await;
+        }
+    }
+
+    /// Writes a record whatever it takes before the deadline: contention is waited out, and a connection that broke
+    /// meanwhile is replaced once.
+    pub(super) async fn record(
+        &mut self,
+        record: Record<'_>,
+        dice: &mut Rng,
+    ) -> Result<Option<State>, StoreError> {
+        let deadline = self.deadline;
+        let mut replaced = false;
+        loop {
+            let written = match self.session().await {
+                Ok(session) => session.record(record, deadline).await,
+                Err(error) => Err(error),
+            };
+            let error = match written {
+                Ok(state) => return Ok(state),
+                Err(error) => error,
+            };
+            self.heal(&error).await;
+            if error.is_contended() && Instant::now() < deadline {
+                tokio::time::sleep(up_to(Duration::from_millis(50), dice)).await;
+            } else if error.ends_session() && !replaced && !self.given_up {
+                replaced = true;
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn close_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+
+    /// Ends the invocation's connection with COM_QUIT.
+    pub(super) async fn close(mut self) {
+        self.close_session().await;
+    }
+}

@@ -1,0 +1,155 @@
+//! Doorbells for rows that are not to be sent now.
+
+use std::time::Duration;
+
+use doorbell::{Bell, Lane, Ring, Rung};
+use fastrand::Rng;
+
+use super::{Answer, Dispatcher, Doorbell, line::Line};
+use crate::{
+    mailer::{Mailer, Reason},
+    retry::{ring_again_in, up_to},
+    store::{NotClaimed, Place, Postpone},
+};
+
+/// Room in the line for one email when sending is not paced.
+const SPACING: Duration = Duration::from_millis(20);
+
+impl<M, B> Dispatcher<M, B>
+where
+    M: Mailer + Send + Sync + 'static,
+    M::Prepared: Send + 'static,
+    B: Bell,
+{
+    /// Answers a doorbell whose row was not claimed, and rings again where nothing else would.
+    pub(super) async fn wait(
+        &self,
+        id: u64,
+        doorbell: &Doorbell,
+        why: NotClaimed,
+        line: &mut Line<'_>,
+        dice: &mut Rng,
+    ) -> Answer {
+        let in_line = |earliest| Postpone::InLine {
+            earliest,
+            spacing: self.policy.pace.map_or(SPACING, |pace| pace.interval()),
+        };
+        let (postpone, place) = match why {
+            NotClaimed::Terminal(state) | NotClaimed::Busy(state) => {
+                tracing::debug!(email_id = id, state = %state, "doorbell.superfluous");
+                return Answer::Done;
+            }
+            NotClaimed::RungLater => return Answer::Done,
+            NotClaimed::Missing | NotClaimed::Locked => {
+                return match ring_again_in(doorbell.tries) {
+                    Some(delay) => {
+                        let tries = doorbell.tries + 1;
+                        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }).await
+                    }
+                    None => {
+                        tracing::warn!(email_id = id, tries = doorbell.tries, "doorbell.orphaned");
+                        Answer::Done
+                    }
+                };
+            }
+            NotClaimed::AcceptedEarlier => return self.settle(id, doorbell, line, dice).await,
+            NotClaimed::Expired { .. } => return self.expire(id, doorbell, line, dice).await,
+            NotClaimed::NotDue { due_in, .. } if due_in > Postpone::LONGEST => return Answer::Done,
+            NotClaimed::NotDue { due_in, place } => (Postpone::Until(due_in), place),
+            NotClaimed::Resting { rest_in, place } => (in_line(rest_in), place),
+            NotClaimed::WantsProbe { place } => (in_line(Duration::from_secs(1)), place),
+            NotClaimed::NoSlot { free_in, place } => (in_line(free_in), place),
+        };
+        self.postpone(id, doorbell, &place, postpone, line, dice).await
+    }
+
+    async fn postpone(
+        &self,
+        id: u64,
+        doorbell: &Doorbell,
+        place: &Place,
+        postpone: Postpone,
+        line: &mut Line<'_>,
+        dice: &mut Rng,
+    ) -> Answer {
+        let deadline = line.deadline();
+        let postponed = match line.session().await {
+            Ok(session) => session.postpone(id, place, postpone, deadline).await,
+            Err(error) => Err(error),
+        };
+        match postponed {
+            Ok(Some(delay)) => {
+                tracing::debug!(email_id = id, "doorbell.postponed");
+                let lane = place.lane().parse().unwrap_or(Lane::Urgent);
+                self.ring_waiting(id, lane, delay, line).await
+            }
+            // Another doorbell was quicker, and will sound for the row.
+            Ok(None) => Answer::Done,
+            Err(error) => {
+                line.heal(&error).await;
+                self.ring_unseen(id, doorbell, up_to(Postpone::LONGEST / 30, dice)).await
+            }
+        }
+    }
+
+    async fn expire(&self, id: u64, doorbell: &Doorbell, line: &mut Line<'_>, dice: &mut Rng) -> Answer {
+        let reason = Reason::new("expired", "expires_at passed before the email could be sent.");
+        let deadline = line.deadline();
+        let ended = match line.session().await {
+            Ok(session) => session.expire(id, &reason, deadline).await,
+            Err(error) => Err(error),
+        };
+        self.ended(id, doorbell, ended, line, dice).await
+    }
+
+    async fn settle(&self, id: u64, doorbell: &Doorbell, line: &mut Line<'_>, dice: &mut Rng) -> Answer {
+        let deadline = line.deadline();
+        let ended = match line.session().await {
+            Ok(session) => session.settle(id, deadline).await,
+            Err(error) => Err(error),
+        };
+        self.ended(id, doorbell, ended, line, dice).await
+    }
+
+    async fn ended(
+        &self,
+        id: u64,
+        doorbell: &Doorbell,
+        ended: Result<Option<crate::state::State>, crate::store::StoreError>,
+        line: &mut Line<'_>,
+        dice: &mut Rng,
+    ) -> Answer {
+        match ended {
+            Ok(state) => {
+                let state = state.map_or("gone", crate::state::State::as_str);
+                tracing::info!(email_id = id, state, "email.ended");
+                Answer::Done
+            }
+            Err(error) => {
+                line.heal(&error).await;
+                self.ring_unseen(id, doorbell, up_to(Postpone::LONGEST / 30, dice)).await
+            }
+        }
+    }
+
+    /// Rings again for a row that could not be looked at. There is no `rung_at` to move; a second doorbell does no harm.
+    pub(super) async fn ring_unseen(&self, id: u64, doorbell: &Doorbell, delay: Duration) -> Answer {
+        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries: doorbell.tries }).await
+    }
+
+    /// Rings; without a queue, the sweep will.
+    pub(super) async fn ring(&self, ring: Ring) -> Answer {
+        match self.bell.ring(ring).await {
+            Ok(Rung::Yes | Rung::NoQueue) => Answer::Done,
+            Err(error) => {
+                tracing::error!(
+                    email_id = ring.email_id,
+                    error.kind = "queue_unreachable",
+                    error.detail = %error,
+                    "doorbell.not_rung"
+                );
+                Answer::Again
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The table: the only module that names `sqlx`.
+//!
+//! [`Database`] knows how to reach the server; [`Session`] is the one connection of an invocation. Every statement goes
+//! over the text protocol in one packet (a bound query would cost a second round trip, and pin a session on RDS Proxy),
+//! built by the one [literal writer](literal). A session ends with COM_QUIT when [`Session::close`] is awaited, and it is
+//! awaited on every path; dropping one is what the server counts as an aborted client.
+//!
+//! Round trips after the TCP connection and the server's greeting: 3 in plaintext (log in, claim, record), 4 with TLS.
+
+mod claim;
+mod connection;
+mod error;
+mod literal;
+mod postpone;
+mod record;
+mod relay;
+
+pub mod migrate;
+
+pub use claim::{Claim, ClaimRequest, Claimed, NotClaimed, Pace, Place};
+pub use connection::{Database, DatabaseConfig, InvalidDatabaseUrl, Session, Tls};
+pub use error::StoreError;
+pub use postpone::Postpone;
+pub use record::{LaneReport, Record, Verdict};

@@ -1,0 +1,88 @@
+//! The one place that turns values into SQL text.
+//!
+//! [`Sql`] accepts program text only as `&'static str`, and values only as integers and hexadecimal literals. There is
+//! nothing to escape, whatever the connection's character set or the server's `sql_mode`, so nothing can be injected.
+//! Why not placeholders: docs/decisions/0002-literal-writer.md.
+
+use std::fmt::Write as _;
+
+/// SQL text under construction.
+#[derive(Debug, Default)]
+pub(super) struct Sql(String);
+
+impl Sql {
+    /// Begins with program text.
+    pub(super) fn new(program: &'static str) -> Self {
+        let mut sql = Self(String::with_capacity(2048));
+        sql.0.push_str(program);
+        sql
+    }
+
+    /// Appends program text.
+    pub(super) fn push(mut self, program: &'static str) -> Self {
+        self.0.push_str(program);
+        self
+    }
+
+    /// Appends an integer.
+    pub(super) fn integer(mut self, value: impl Into<i128>) -> Self {
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "{}", value.into());
+        self
+    }
+
+    /// Appends text (JSON too) as `_utf8mb4 x'…'`.
+    pub(super) fn text(mut self, value: &str) -> Self {
+        self.0.push_str("_utf8mb4 ");
+        self.hexadecimal(value.as_bytes())
+    }
+
+    /// Appends text, or NULL.
+    pub(super) fn nullable_text(self, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.text(value),
+            None => self.push("NULL"),
+        }
+    }
+
+    /// Appends another text's statements, when there are any.
+    pub(super) fn append(mut self, other: Option<Self>) -> Self {
+        if let Some(other) = other {
+            self.0.push_str(&other.0);
+        }
+        self
+    }
+
+    fn hexadecimal(mut self, bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.0.reserve(bytes.len() * 2 + 3);
+        self.0.push_str("x'");
+        for byte in bytes {
+            self.0.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            self.0.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        self.0.push('\'');
+        self
+    }
+
+    /// The finished text.
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sql;
+
+    #[test]
+    fn values_cannot_leave_their_literal() {
+        let sql = Sql::new("SELECT ").text("a' OR 1=1 -- \\").push(", ").integer(-7_i64).push(", ").nullable_text(None);
+        assert_eq!(sql.into_string(), "SELECT _utf8mb4 x'6127204f5220313d31202d2d205c', -7, NULL");
+    }
+
+    #[test]
+    fn empty_text_is_a_literal_too() {
+        assert_eq!(Sql::new("").text("").into_string(), "_utf8mb4 x''");
+    }
+}
