@@ -1,1 +1,6 @@
-//! .
+//! One binary for every test that needs a real server: they share the servers, and each has a database of its own.
+
+#![recursion_limit = "256"]
+
+mod store;
+mod world;

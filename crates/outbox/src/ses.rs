@@ -43,17 +43,6 @@ pub struct SesConfig {
     pub connect_timeout: Duration,
 }
 
-impl SesConfig {
-    /// Ample for a region's endpoint (three round trips), and well below any bound of a call.
-    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-}
-
-impl Default for SesConfig {
-    fn default() -> Self {
-        Self { endpoint_url: None, configuration_set: None, connect_timeout: Self::CONNECT_TIMEOUT }
-    }
-}
-
 /// Sends through SES. Built once an environment; holds no connection until the first call.
 #[derive(Clone)]
 pub struct SesMailer {

@@ -98,6 +98,8 @@ impl StoreError {
             Some(code @ (1044 | 1045 | 1049 | 1130 | 1251 | 1698 | 3159 | 3955)) => Self::AccessDenied { code },
             Some(code) => Self::Refused { code },
             None => match error {
+                // rustls reports what it refuses as invalid data.
+                sqlx::Error::Io(ref io) if io.kind() == io::ErrorKind::InvalidData => Self::Tls(error),
                 sqlx::Error::Io(io) => Self::Unreachable(io),
                 sqlx::Error::Tls(_) => Self::Tls(error),
                 other => Self::Protocol(other),

@@ -1,0 +1,6 @@
+//! The table, on a real server.
+
+mod claim;
+mod connection;
+mod lanes;
+mod record;
