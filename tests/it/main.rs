@@ -2,5 +2,7 @@
 
 #![recursion_limit = "256"]
 
+mod dispatch;
+mod stage;
 mod store;
 mod world;

@@ -65,7 +65,7 @@ impl ConfigError {
 /// Where variables come from: the process's environment, or a test's table.
 pub trait Variables {
     /// The value of a variable; `None` when it is not set.
-    fn get(&self, name: &str) -> Option<String>;
+    fn value(&self, name: &str) -> Option<String>;
 }
 
 /// The environment of the process.
@@ -74,13 +74,13 @@ pub struct ProcessEnvironment;
 
 impl Variables for ProcessEnvironment {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-    fn get(&self, name: &str) -> Option<String> {
+    fn value(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
 }
 
 impl Variables for [(&str, &str)] {
-    fn get(&self, name: &str) -> Option<String> {
+    fn value(&self, name: &str) -> Option<String> {
         self.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| (*value).to_owned())
     }
 }
@@ -138,7 +138,7 @@ impl<V: Variables + ?Sized> Reader<'_, V> {
 
     /// A set, non-empty variable: templates pass an empty text for "not set".
     fn text(&self, name: &str) -> Option<String> {
-        self.variables.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        self.variables.value(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     fn required(&mut self, name: &str, what: &str) -> Option<String> {
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn an_empty_variable_is_not_set() {
         let empty: [(&str, &str); 1] = [("X", "")];
-        assert_eq!(empty[..].get("X"), Some(String::new()));
+        assert_eq!(empty[..].value("X"), Some(String::new()));
         assert_eq!(problems(&[("MAX_ATTEMPTS", ""), ("BULK_QUEUE_URL", " ")]), Vec::<String>::new());
     }
 }

@@ -1,0 +1,90 @@
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+/// A tool's name that no other test uses; its folder is removed at the end.
+struct Tool(&'static str);
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = remove_folder(&tools_folder().join(self.0));
+        let _ = fs::remove_file(tools_folder().join(format!(".{}.lock", self.0)));
+    }
+}
+
+#[test]
+fn ten_that_install_at_once_install_once() {
+    let tool = Tool("test-at-once");
+    let (made, barrier) = (AtomicU32::new(0), Barrier::new(10));
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                barrier.wait();
+                let folder = ensure(tool.0, "1", |folder| {
+                    made.fetch_add(1, Ordering::Relaxed);
+                    fs::write(folder.join("program"), "").unwrap();
+                    Ok(())
+                });
+                assert!(folder.unwrap().join("program").exists(), "nobody returns before it is whole");
+            });
+        }
+    });
+    assert_eq!(made.into_inner(), 1);
+}
+
+#[test]
+fn another_version_and_an_interrupted_one_are_made_anew() {
+    let tool = Tool("test-versions");
+    let make = |version: &str, file: &'static str| {
+        ensure(tool.0, version, |folder| fs::write(folder.join(file), "").map_err(unreadable))
+    };
+    let folder = make("1", "one").unwrap();
+    let failed = ensure(tool.0, "2", |folder| {
+        fs::write(folder.join("half"), "").unwrap();
+        Err(unreadable(io::Error::other("interrupted")))
+    });
+    assert!(failed.is_err());
+
+    make("2", "two").unwrap();
+
+    assert!(folder.join("two").exists());
+    assert!(!folder.join("one").exists() && !folder.join("half").exists());
+}
+
+#[test]
+fn a_failing_command_is_shown_with_its_last_words() {
+    let error =
+        run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).unwrap_err().to_string();
+    for part in ["sh -c", "exit status: 3", "out", "err"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+fn unreadable(source: io::Error) -> InstallError {
+    InstallError::File { action: "write", path: PathBuf::new(), source }
+}
+
+#[test]
+#[ignore = "fetches half a gigabyte on a fresh machine; run it after the pinned versions were changed"]
+fn every_tool_answers() {
+    let mysql = mysql().unwrap();
+    let (sam, node) = (sam().unwrap(), node::from_wheel().unwrap().0);
+    for (program, args) in [
+        (&mariadb().unwrap().server, vec!["--version".to_owned()]),
+        (&mysql.loader, [mysql.loader_args.clone(), vec!["--version".into()]].concat()),
+        (
+            &ministack().unwrap().python,
+            vec!["-c".into(), "import ministack, samtranslator; print('both')".into()],
+        ),
+        (&sam.sam, vec!["--version".into()]),
+        (&sam.cargo_lambda, vec!["lambda".into(), "--version".into()]),
+        (&cfn_lint().unwrap().cfn_lint, vec!["--version".into()]),
+        (&cargo_deny().unwrap().cargo_deny, vec!["--version".into()]),
+        (&inbox().unwrap().node, vec!["--version".into()]),
+        (&node, vec!["--version".into()]),
+    ] {
+        let answer = run(Command::new(program).args(args)).unwrap();
+        println!("{}: {}", program.display(), answer.trim());
+    }
+}
