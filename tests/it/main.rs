@@ -2,7 +2,9 @@
 
 #![recursion_limit = "256"]
 
+mod architecture;
 mod dispatch;
+mod function;
 mod stage;
 mod store;
 mod world;

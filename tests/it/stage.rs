@@ -59,8 +59,8 @@ pub(crate) const POLICY: SendPolicy = SendPolicy {
     retry: RetryPolicy {
         max_attempts: 8,
         base: Duration::from_secs(2),
-        cap: Duration::from_secs(3600),
-        retry_for: Duration::from_secs(172_800),
+        cap: Duration::from_hours(1),
+        retry_for: Duration::from_hours(48),
     },
     concurrency: 4,
 };

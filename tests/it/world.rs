@@ -1,6 +1,11 @@
 //! What the tests stand on: a database each on a shared server, rows as a producer writes them, and their state.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use outbox::store::{Database, DatabaseConfig, Session, Tls};
 use stack::{
@@ -8,8 +13,16 @@ use stack::{
     proxy::Proxy,
 };
 
-/// Which server the tests of the table run on.
-pub(crate) const FLAVOR: Flavor = Flavor::MariaDb;
+/// Which server the tests of the table run on: MariaDB, or what `SENDONCE_TEST_SERVER` says.
+pub(crate) fn flavor() -> Flavor {
+    #[expect(clippy::disallowed_methods, reason = "the one setting of the tests, read here alone")]
+    let name = std::env::var("SENDONCE_TEST_SERVER");
+    match name.as_deref() {
+        Err(_) | Ok("mariadb") => Flavor::MariaDb,
+        Ok("mysql") => Flavor::MySql,
+        Ok(other) => panic!("SENDONCE_TEST_SERVER is mariadb or mysql, not {other}"),
+    }
+}
 
 /// A table of one's own.
 pub(crate) struct Table {
@@ -20,7 +33,7 @@ pub(crate) struct Table {
 impl Table {
     /// An empty one, on the server that all tests share.
     pub(crate) async fn new() -> Self {
-        let server = Server::shared(FLAVOR).await.expect("the database server starts");
+        let server = Server::shared(flavor()).await.expect("the database server starts");
         let database = server.create_database().await.expect("the schema applies");
         Self { server, database }
     }
@@ -38,10 +51,8 @@ impl Table {
     /// A proxy before the server, and the URL that leads through it.
     pub(crate) async fn proxied(&self) -> (Proxy, String) {
         let proxy = Proxy::start(([127, 0, 0, 1], self.server.port()).into()).await.expect("a free port");
-        let url = self.database.url().replace(
-            &format!(":{}/", self.server.port()),
-            &format!(":{}/", proxy.port()),
-        );
+        let url =
+            self.database.url().replace(&format!(":{}/", self.server.port()), &format!(":{}/", proxy.port()));
         (proxy, url)
     }
 
@@ -95,4 +106,25 @@ pub(crate) fn soon() -> Instant {
 /// An open connection.
 pub(crate) async fn open(database: &Database) -> Session {
     database.connect(soon()).await.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// The binary of a function, brought up to date once a run: a stale one would prove nothing.
+///
+/// It is where the tests themselves were built. The whole workspace is named, because the package alone would be
+/// resolved to other features: then most of its dependencies would be built a second time.
+pub(crate) fn function_binary(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let tests = std::env::current_exe().expect("the path of the tests");
+    let folder = tests.parent().and_then(Path::parent).expect("deps lies in the profile's folder");
+    let mut built = BUILT.lock().expect("not poisoned");
+    if !built.contains(name) {
+        let profile = folder.file_name().filter(|name| *name != "debug").unwrap_or("dev".as_ref());
+        let mut cargo = stack::install::cargo();
+        cargo.args(["build", "--quiet", "--workspace", "--bin", name]);
+        cargo.arg("--profile").arg(profile);
+        cargo.arg("--target-dir").arg(folder.parent().expect("the target folder"));
+        assert!(cargo.status().expect("cargo runs").success(), "{name} does not build");
+        built.insert(name);
+    }
+    folder.join(name)
 }

@@ -84,7 +84,13 @@ mod tests {
 
     #[test]
     fn ids_in_every_accepted_shape() {
-        for body in ["42", " 42\n", r#"{"email_id":42}"#, r#"{"email_id":"42"}"#, r#"{"tenant":"blue","email_id": 42}"#] {
+        for body in [
+            "42",
+            " 42\n",
+            r#"{"email_id":42}"#,
+            r#"{"email_id":"42"}"#,
+            r#"{"tenant":"blue","email_id": 42}"#,
+        ] {
             assert_eq!(parse(body.as_bytes()), Ok(42), "{body}");
         }
         assert_eq!(parse(b"18446744073709551615"), Ok(u64::MAX));

@@ -62,7 +62,8 @@ impl Bell for SqsBell {
             .message_body(body::write(ring.email_id))
             .delay_seconds(delay_seconds(ring.delay));
         if ring.tries > 0 {
-            let count = MessageAttributeValue::builder().data_type("Number").string_value(ring.tries.to_string());
+            let count =
+                MessageAttributeValue::builder().data_type("Number").string_value(ring.tries.to_string());
             message = message.message_attributes(
                 sqs::TRIES,
                 // Fails only without a data type.

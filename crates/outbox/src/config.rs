@@ -92,7 +92,8 @@ impl Variables for [(&str, &str)] {
 /// [`ConfigError`] names the variable.
 pub fn log_level(variables: &(impl Variables + ?Sized)) -> Result<tracing::Level, ConfigError> {
     let mut reader = Reader { variables, problems: Vec::new() };
-    let level = reader.parse("LOG_LEVEL", "error, warn, info, debug or trace").unwrap_or(tracing::Level::INFO);
+    let level =
+        reader.parse("LOG_LEVEL", "error, warn, info, debug or trace").unwrap_or(tracing::Level::INFO);
     reader.finish(level)
 }
 
@@ -108,10 +109,8 @@ impl DispatchConfig {
         let access = reader.aws_access();
         let ses_endpoint = reader.endpoint("AWS_ENDPOINT_URL_SESV2");
         let sqs_endpoint = reader.endpoint("AWS_ENDPOINT_URL_SQS");
-        let queues = Queues {
-            urgent: reader.queue_url("URGENT_QUEUE_URL"),
-            bulk: reader.queue_url("BULK_QUEUE_URL"),
-        };
+        let queues =
+            Queues { urgent: reader.queue_url("URGENT_QUEUE_URL"), bulk: reader.queue_url("BULK_QUEUE_URL") };
         let configuration_set = reader.text("CONFIGURATION_SET");
         let policy = reader.send_policy();
         let (Some(database), Some(access)) = (database, access) else {
@@ -180,8 +179,9 @@ impl<V: Variables + ?Sized> Reader<'_, V> {
         }
         let tls = self.tls();
         let url = self.required("DATABASE_URL", "mysql://user:password@host:3306/name")?;
-        match DatabaseConfig::parse(&url, tls?) {
-            Ok(config) => Some(Database::new(config)),
+        // The URL is looked at even where the other two are wrong: every problem is reported at once.
+        match DatabaseConfig::parse(&url, tls.clone().unwrap_or(Tls::Off)) {
+            Ok(config) => tls.map(|_| Database::new(config)),
             Err(error) => {
                 self.problems.push(format!("DATABASE_URL {error}"));
                 None
@@ -218,7 +218,8 @@ impl<V: Variables + ?Sized> Reader<'_, V> {
     fn aws_access(&mut self) -> Option<AwsAccess> {
         let region = self.text("AWS_REGION").or_else(|| self.text("AWS_DEFAULT_REGION"));
         if region.is_none() {
-            self.problems.push("AWS_REGION is not set: the region of SES and SQS, such as eu-west-1".to_owned());
+            self.problems
+                .push("AWS_REGION is not set: the region of SES and SQS, such as eu-west-1".to_owned());
         }
         let key = self.required("AWS_ACCESS_KEY_ID", "Lambda sets it from the function's role");
         let secret = self.required("AWS_SECRET_ACCESS_KEY", "Lambda sets it from the function's role");

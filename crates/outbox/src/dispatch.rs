@@ -5,6 +5,7 @@
 //! when its send can start, not before, so a lease never runs while waiting for a turn.
 
 mod attempt;
+mod content;
 mod line;
 mod waiting;
 
@@ -106,7 +107,9 @@ where
                         attempt::Begun::Ready(attempt) => {
                             let mailer = Arc::clone(&self.mailer);
                             let (request, timeout) = (attempt.request, attempt.timeout);
-                            let task = flights.spawn(async move { mailer.call(request, timeout).await });
+                            // Boxed: the SDK's future has tens of kilobytes, and a task is moved several times.
+                            let call = Box::pin(async move { mailer.call(request, timeout).await });
+                            let task = flights.spawn(call);
                             flying.push(Flight { index, task: task.id(), attempt: attempt.facts });
                             None
                         }

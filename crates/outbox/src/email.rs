@@ -132,7 +132,8 @@ impl Email {
     /// [`InvalidEmail`] names the first thing found that keeps the row from being sent. It is permanent: the row must
     /// be written differently.
     pub fn parse(row: EmailRow) -> Result<Parsed, InvalidEmail> {
-        let sender = Mailbox::parse(&row.sender).map_err(|problem| InvalidEmail::sender(&row.sender, &problem))?;
+        let sender =
+            Mailbox::parse(&row.sender).map_err(|problem| InvalidEmail::sender(&row.sender, &problem))?;
         let reply_to = recipients::parse_reply_to(row.reply_to.as_deref())?;
         let mut recipients = recipients::Recipients::parse(
             &row.to_addresses,
@@ -164,7 +165,11 @@ impl Email {
         if size > MAX_ENCODED_BYTES {
             return Err(InvalidEmail::too_large(size));
         }
-        Ok(if email.recipient_count() == 0 { Parsed::AllSuppressed } else { Parsed::Sendable(Box::new(email)) })
+        Ok(if email.recipient_count() == 0 {
+            Parsed::AllSuppressed
+        } else {
+            Parsed::Sendable(Box::new(email))
+        })
     }
 
     /// `email.id`.

@@ -72,7 +72,9 @@ impl SesMailer {
 
 impl fmt::Debug for SesMailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SesMailer").field("configuration_set", &self.configuration_set).finish_non_exhaustive()
+        f.debug_struct("SesMailer")
+            .field("configuration_set", &self.configuration_set)
+            .finish_non_exhaustive()
     }
 }
 

@@ -26,7 +26,7 @@ use crate::ministack::Ministack;
 const BUCKET: &str = "sendonce-code";
 
 /// Creating a stack takes half a second.
-const CREATED_WITHIN: Duration = Duration::from_secs(60);
+const CREATED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Why something could not be deployed or asked.
 #[derive(Debug, thiserror::Error)]
@@ -289,6 +289,15 @@ impl Cloud {
         Ok(lines.filter_map(|event| event["message"].as_str().map(|line| line.trim().to_owned())).collect())
     }
 
+    /// Any action of SQS, `CreateQueue` for one, with its parameters, and the answer to it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError::Unreachable`], [`DeployError::Refused`], or [`DeployError::Answer`] when it is not JSON.
+    pub async fn sqs(&self, action: &str, parameters: &Value) -> Result<Value, DeployError> {
+        self.json(&format!("AmazonSQS.{action}"), parameters).await?.json()
+    }
+
     async fn get(&self, path: &str) -> Result<Answer, DeployError> {
         wire::ask(self.port, "GET", path, &[], Bytes::new()).await
     }
@@ -300,7 +309,8 @@ impl Cloud {
     async fn form(&self, fields: &[(String, &str)]) -> Result<Answer, DeployError> {
         let fields = fields.iter().map(|(name, value)| (name.as_str(), *value));
         let body = wire::form(fields.chain([("Version", "2010-05-15")]));
-        wire::ask(self.port, "POST", "/", &[("content-type", "application/x-www-form-urlencoded")], body).await
+        wire::ask(self.port, "POST", "/", &[("content-type", "application/x-www-form-urlencoded")], body)
+            .await
     }
 
     async fn json(&self, target: &str, body: &Value) -> Result<Answer, DeployError> {
@@ -348,9 +358,9 @@ mod tests {
     async fn a_template_that_is_wrong_says_why() {
         let ministack = Ministack::start(Options::default()).await.unwrap();
         let code = Archive::of_function(b"#!/bin/sh\n").unwrap();
-        let template = "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: .\n";
-        let application =
-            Application { stack: "s", template, parameters: &[], function: "f", code: &code };
+        let template =
+            "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: .\n";
+        let application = Application { stack: "s", template, parameters: &[], function: "f", code: &code };
         let error = Cloud::of(&ministack).deploy(&application).await.unwrap_err();
         assert!(matches!(error, DeployError::Refused { .. } | DeployError::Stack { .. }), "{error}");
         assert!(error.to_string().contains('F'), "{error}");

@@ -31,9 +31,29 @@ impl Request {
         find(&self.headers, name)
     }
 
+    /// All headers, as they came.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// How often a header occurs.
     pub(crate) fn header_count(&self, name: &str) -> usize {
         self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).count()
+    }
+}
+
+/// A response, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+}
+
+impl Response {
+    /// The value of a header; names compare without case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
     }
 }
 
@@ -79,9 +99,16 @@ impl Connection {
 
     /// The response to a request this side has written.
     pub(crate) async fn read_response(&mut self) -> io::Result<(u16, Bytes)> {
+        let response = self.read_whole_response().await?;
+        Ok((response.status, response.body))
+    }
+
+    /// The same, with its headers.
+    pub(crate) async fn read_whole_response(&mut self) -> io::Result<Response> {
         let (first, headers) = self.read_head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(malformed("status"))?;
-        Ok((status, self.read_body(&headers).await?))
+        let body = self.read_body(&headers).await?;
+        Ok(Response { status, headers, body })
     }
 
     /// Returns when the peer has closed or broken the connection, or has sent more.

@@ -42,6 +42,12 @@ impl Inbox {
         Ok(Self { port, _process: process })
     }
 
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The SES v2 endpoint (any credentials will do).
     #[must_use]
     pub fn endpoint(&self) -> String {

@@ -6,6 +6,7 @@
 //! `cargo clean` removes it. Threads and processes that install at the same time wait for each other.
 
 mod apt;
+mod cargo;
 mod mysql;
 mod node;
 mod python;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use self::apt::{MariaDbTool, mariadb};
+pub use self::cargo::{cargo, in_workspace};
 pub use self::mysql::{MysqlTool, mysql};
 pub use self::node::{InboxTool, inbox};
 pub use self::python::{

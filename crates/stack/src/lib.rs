@@ -9,6 +9,8 @@
 //! [`runtime_api`], a Lambda Runtime API that steps, freezes and kills; [`proxy`], which counts and cuts.
 
 pub mod database;
+pub mod deploy;
+pub mod front;
 pub mod gate;
 mod http1;
 pub mod inbox;

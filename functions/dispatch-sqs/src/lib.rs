@@ -20,7 +20,10 @@ use outbox::{
 /// # Errors
 ///
 /// When a record that must come again has no `messageId`: then the whole batch has to.
-pub async fn handle<M, B>(dispatcher: &Dispatcher<M, B>, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error>
+pub async fn handle<M, B>(
+    dispatcher: &Dispatcher<M, B>,
+    event: LambdaEvent<SqsEvent>,
+) -> Result<SqsBatchResponse, Error>
 where
     M: Mailer + Send + Sync + 'static,
     M::Prepared: Send + 'static,

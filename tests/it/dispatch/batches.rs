@@ -46,7 +46,10 @@ async fn ten_emails_over_one_connection_four_at_a_time() {
     assert_eq!(proxy.totals().connections, 1);
     assert_eq!(proxy.totals().round_trips, 1 + 10 * 2, "log in; a claim and a record an email");
     assert_eq!(stage.ses.accepted().len(), 10);
-    assert_eq!(stage.table.value("SELECT COUNT(*) FROM email WHERE state = 'sent'").await.as_deref(), Some("10"));
+    assert_eq!(
+        stage.table.value("SELECT COUNT(*) FROM email WHERE state = 'sent'").await.as_deref(),
+        Some("10")
+    );
 }
 
 #[tokio::test]
@@ -56,7 +59,8 @@ async fn an_unreadable_body_fails_alone_and_opens_no_connection() {
     let dispatcher = stage.dispatcher_through(reach(&url, Tls::Off));
     let unreadable =
         Doorbell { email_id: Err(UnreadableBody::Shape), lane: Lane::Urgent, tries: 0, group: None };
-    let answers = dispatcher.dispatch(std::slice::from_ref(&unreadable), half_a_minute(), &mut Rng::new()).await;
+    let answers =
+        dispatcher.dispatch(std::slice::from_ref(&unreadable), half_a_minute(), &mut Rng::new()).await;
     assert_eq!(answers, [Answer::Again]);
     assert_eq!(proxy.totals().connections, 0);
     let id = stage.table.insert(&[]).await;
@@ -70,8 +74,12 @@ async fn a_group_keeps_its_order_and_stops_at_its_first_failure() {
     let stage = Stage::new().await;
     let dispatcher = stage.dispatcher();
     let in_group = |id, group: &str| Doorbell { group: Some(group.to_owned()), ..doorbell(id) };
-    let poison =
-        Doorbell { email_id: Err(UnreadableBody::Id), lane: Lane::Urgent, tries: 0, group: Some("a".to_owned()) };
+    let poison = Doorbell {
+        email_id: Err(UnreadableBody::Id),
+        lane: Lane::Urgent,
+        tries: 0,
+        group: Some("a".to_owned()),
+    };
     let mut ids = Vec::new();
     for _ in 0..4 {
         ids.push(stage.table.insert(&[]).await);

@@ -12,12 +12,12 @@ use tokio::sync::Mutex;
 
 use crate::{
     stage::{Stage, ring},
-    world::{FLAVOR, Table, reach},
+    world::{Table, flavor, reach},
 };
 
 /// A server that a test may ill-treat.
 async fn own_server(arguments: &[&str]) -> (Server, stack::database::Database) {
-    let options = arguments.iter().fold(Options::new(FLAVOR), |options, argument| options.arg(*argument));
+    let options = arguments.iter().fold(Options::new(flavor()), |options, argument| options.arg(*argument));
     let server = Server::start(options).await.expect("the server starts");
     let database = server.create_database().await.expect("the schema applies");
     (server, database)
@@ -166,14 +166,19 @@ async fn no_server_and_a_wrong_password_ring_again() {
     let id = stage.table.insert(&[]).await;
     let url = stage.table.database.url();
     let wrong = url.replace(stack::database::PASSWORD, "wrong");
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let nobody = url.replace(&format!(":{}/", stage.table.server.port()), &format!(":{}/", closed.port()));
     for url in [wrong, nobody] {
         let dispatcher = stage.dispatcher_through(reach(&url, Tls::Off));
         assert_eq!(ring(&dispatcher, id).await, Answer::Done);
         assert_eq!(dispatcher.bell().rings().len(), 1);
         dispatcher.bell().break_queue();
-        assert_eq!(ring(&dispatcher, id).await, Answer::Again, "with the queue away, too, the message comes again");
+        assert_eq!(
+            ring(&dispatcher, id).await,
+            Answer::Again,
+            "with the queue away, too, the message comes again"
+        );
     }
     assert_eq!(stage.table.column(id, "attempt_id").await, None);
 }
@@ -186,11 +191,16 @@ async fn the_record_loses_a_deadlock_and_is_written_all_the_same() {
     let mut rival = stage.table.database.admin().connect().await.expect("connected");
     // The rival holds an event of this email; a claim would have to read it, so it begins after the claim, when SES is
     // called. A refusal has no gate of its own: the connection to SES has.
-    let proxy = stack::proxy::Proxy::start(([127, 0, 0, 1], stage.ses.port()).into()).await.expect("a free port");
+    let proxy =
+        stack::proxy::Proxy::start(([127, 0, 0, 1], stage.ses.port()).into()).await.expect("a free port");
     let held = proxy.hold(0);
     let mailer = crate::stage::mailer(&format!("http://{}", proxy.address()));
-    let dispatcher =
-        outbox::dispatch::Dispatcher::new(stage.table.plain(), mailer, crate::stage::Memory::default(), stage.policy);
+    let dispatcher = outbox::dispatch::Dispatcher::new(
+        stage.table.plain(),
+        mailer,
+        crate::stage::Memory::default(),
+        stage.policy,
+    );
     let waits = || async {
         let sql = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
         stage.table.value(sql).await.is_some_and(|count| count != "0")

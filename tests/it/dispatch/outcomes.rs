@@ -146,7 +146,10 @@ async fn no_connection_to_ses_costs_no_attempt() {
     stage.table.execute("UPDATE email SET due_at = created_at, rung_at = NULL").await;
     stage.ring(id).await;
     assert_eq!(stage.table.state(id).await, "sent");
-    assert_eq!(stage.table.value("SELECT strikes FROM lane WHERE name = 'urgent'").await.as_deref(), Some("0"));
+    assert_eq!(
+        stage.table.value("SELECT strikes FROM lane WHERE name = 'urgent'").await.as_deref(),
+        Some("0")
+    );
     stage.ring(other).await;
     assert_eq!(stage.table.state(other).await, "sent");
 }
@@ -170,10 +173,12 @@ async fn an_account_that_stays_closed_fails_the_email_in_the_end() {
     let stage = Stage::new().await;
     let id = stage.table.insert(&[]).await;
     let other = stage.table.insert(&[("expires_at", "UTC_TIMESTAMP(6) + INTERVAL 3 SECOND")]).await;
-    stage.table.execute(&format!(
-        "UPDATE email SET first_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 49 HOUR WHERE id = {id}"
-    ))
-    .await;
+    stage
+        .table
+        .execute(&format!(
+            "UPDATE email SET first_attempt_at = UTC_TIMESTAMP(6) - INTERVAL 49 HOUR WHERE id = {id}"
+        ))
+        .await;
     stage.ses.pause(true);
     stage.ring(id).await;
     assert_eq!(stage.table.state(id).await, "failed", "after RETRY_FOR");

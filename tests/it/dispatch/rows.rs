@@ -19,9 +19,13 @@ async fn a_bad_row_fails_with_a_reason_its_producer_understands() {
         ("to_addresses", "JSON_ARRAY('not an address')", "to_addresses"),
         ("to_addresses", FIFTY_ONE, "50"),
         ("sender", "'nobody'", "sender"),
-        ("sender", "CONCAT('A <a@b.example>', CHAR(13), CHAR(10), 'Bcc: x@y.example')", "sender"),
-        ("subject", "CONCAT('Hello', CHAR(10), 'Bcc: x@y.example')", "subject"),
-        ("headers", "JSON_OBJECT('X-A', CONCAT('b', CHAR(13), CHAR(10), 'Bcc: x@y.example'))", "header"),
+        ("sender", "CONCAT('A <a@b.example>', CHAR(13, 10 USING utf8mb4), 'Bcc: x@y.example')", "sender"),
+        ("subject", "CONCAT('Hello', CHAR(10 USING utf8mb4), 'Bcc: x@y.example')", "subject"),
+        (
+            "headers",
+            "JSON_OBJECT('X-A', CONCAT('b', CHAR(13, 10 USING utf8mb4), 'Bcc: x@y.example'))",
+            "header",
+        ),
         ("headers", r#"'{"Bcc": "x@y.example"}'"#, "Bcc"),
         ("headers", "'[]'", "headers"),
         ("tags", r#"'{"email_id": "7"}'"#, "email_id"),
@@ -113,7 +117,10 @@ async fn everything_of_a_rich_email_arrives() {
         assert!(message.html.is_some_and(|html| html.contains("Grüße")));
         assert!(message.text.is_some_and(|text| text.trim_end() == "Thank you."));
         let bytes: Vec<_> = message.attachments.iter().map(|attachment| attachment.bytes.to_vec()).collect();
-        assert!(bytes.contains(&b"%PDF-\0\xff".to_vec()) && bytes.contains(&b"\x89PNG".to_vec()), "{bytes:?}");
+        assert!(
+            bytes.contains(&b"%PDF-\0\xff".to_vec()) && bytes.contains(&b"\x89PNG".to_vec()),
+            "{bytes:?}"
+        );
         assert!(message.attachments.iter().any(|file| file.content_id.as_deref() == Some("logo")));
         assert!(message.attachments.iter().any(|file| file.name == name), "{:?}", message.attachments);
     }

@@ -36,7 +36,8 @@ async fn rung_within_the_producers_open_transaction() {
     .execute(&mut producer)
     .await
     .expect("written");
-    let id: u64 = sqlx::query_scalar("SELECT LAST_INSERT_ID()").fetch_one(&mut producer).await.expect("an id");
+    let id: u64 =
+        sqlx::query_scalar("SELECT LAST_INSERT_ID()").fetch_one(&mut producer).await.expect("an id");
     // The claim comes back at once: its bound is 5 s, the server's patience with locks is 50 s.
     let (answer, rings) = stage.ring(id).await;
     assert_eq!((answer, rings.len()), (Answer::Done, 1));

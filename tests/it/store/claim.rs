@@ -1,6 +1,6 @@
 //! Who gets a row, what else is said, and that nobody waits for a lock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outbox::{
     state::{AttemptId, State},
@@ -10,7 +10,7 @@ use outbox::{
 use crate::world::{Table, open, soon};
 
 async fn claim(session: &mut Session, id: u64, attempt: &AttemptId) -> Claim {
-    let request = ClaimRequest { id, attempt, lease: Duration::from_secs(60), pace: None, probe: false };
+    let request = ClaimRequest { id, attempt, lease: Duration::from_mins(1), pace: None, probe: false };
     session.claim(request, soon()).await.expect("an answer")
 }
 
@@ -101,10 +101,7 @@ async fn what_a_row_answers_when_it_is_not_for_now() {
         ("'failed', error_kind = 'x'", NotClaimed::Terminal(State::Failed)),
         ("'cancelled'", NotClaimed::Terminal(State::Cancelled)),
         ("'unknown'", NotClaimed::Busy(State::Unknown)),
-        (
-            "'sending', attempt_id = '0', lease_until = UTC_TIMESTAMP(6)",
-            NotClaimed::Busy(State::Sending),
-        ),
+        ("'sending', attempt_id = '0', lease_until = UTC_TIMESTAMP(6)", NotClaimed::Busy(State::Sending)),
     ] {
         let id = table.insert(&[]).await;
         table.execute(&format!("UPDATE email SET state = {state} WHERE id = {id}")).await;
@@ -147,7 +144,8 @@ async fn a_locked_row_is_not_waited_for() {
 #[tokio::test]
 async fn content_beyond_the_limit_is_not_fetched() {
     let table = Table::new().await;
-    let id = table.insert(&[("text_body", "REPEAT('x', 20000000)"), ("html_body", "REPEAT('y', 20000000)")]).await;
+    let id =
+        table.insert(&[("text_body", "REPEAT('x', 20000000)"), ("html_body", "REPEAT('y', 20000000)")]).await;
     let (proxy, url) = table.proxied().await;
     let mut session = open(&crate::world::reach(&url, outbox::store::Tls::Off)).await;
     let claimed = claimed(claim(&mut session, id, &AttemptId::new(1, 1)).await);
@@ -161,15 +159,20 @@ async fn content_beyond_the_limit_is_not_fetched() {
 async fn the_rate_is_shared_and_bulk_leaves_room() {
     let table = Table::new().await;
     let pace = Pace::new(10);
+    let mut waiting = [Vec::new(), Vec::new()];
+    for (ids, lane) in waiting.iter_mut().zip(["'bulk'", "'urgent'"]) {
+        for _ in 0..14 {
+            ids.push(table.insert(&[("lane", lane)]).await);
+        }
+    }
     let mut session = open(&table.plain()).await;
-    let mut admitted = [0, 0];
-    for (count, lane) in admitted.iter_mut().zip(["'bulk'", "'urgent'"]) {
-        // More than the burst; the loop is far quicker than a tenth of a second a claim.
-        for serial in 0..14 {
-            let id = table.insert(&[("lane", lane)]).await;
-            let attempt = AttemptId::new(2, serial);
+    let mut admitted = [0_u32, 0];
+    let began = Instant::now();
+    for (count, ids) in admitted.iter_mut().zip(waiting) {
+        for id in ids {
+            let attempt = AttemptId::new(2, id.into());
             let request =
-                ClaimRequest { id, attempt: &attempt, lease: Duration::from_secs(60), pace, probe: false };
+                ClaimRequest { id, attempt: &attempt, lease: Duration::from_mins(1), pace, probe: false };
             match session.claim(request, soon()).await.expect("an answer") {
                 Claim::Claimed(_) => *count += 1,
                 Claim::NotClaimed(NotClaimed::NoSlot { free_in, .. }) => {
@@ -180,9 +183,13 @@ async fn the_rate_is_shared_and_bulk_leaves_room() {
             }
         }
     }
+    let elapsed = began.elapsed().as_secs_f64();
     session.close().await;
-    assert!((8..=10).contains(&admitted[0]), "bulk below four fifths: {admitted:?}");
-    assert!((1..=5).contains(&admitted[1]), "urgent still finds room: {admitted:?}");
+    // What comes free while the loop runs is admitted too.
+    let most = |burst: f64| burst + 10.0 * elapsed;
+    let [bulk, all] = [f64::from(admitted[0]), f64::from(admitted[0] + admitted[1])];
+    assert!((8.0..=most(8.0)).contains(&bulk), "bulk below four fifths: {admitted:?} in {elapsed} s");
+    assert!((bulk + 1.0..=most(10.0)).contains(&all), "urgent still finds room: {admitted:?} in {elapsed} s");
 }
 
 #[tokio::test]
@@ -192,8 +199,13 @@ async fn a_clock_that_was_set_back_does_not_freeze_sending() {
     let id = table.insert(&[]).await;
     let mut session = open(&table.plain()).await;
     let attempt = AttemptId::new(1, 1);
-    let request =
-        ClaimRequest { id, attempt: &attempt, lease: Duration::from_secs(60), pace: Pace::new(100), probe: false };
+    let request = ClaimRequest {
+        id,
+        attempt: &attempt,
+        lease: Duration::from_mins(1),
+        pace: Pace::new(100),
+        probe: false,
+    };
     match refused(session.claim(request, soon()).await.expect("an answer")) {
         NotClaimed::NoSlot { free_in, .. } => assert!(free_in <= Duration::from_secs(1), "{free_in:?}"),
         other => panic!("{other:?}"),

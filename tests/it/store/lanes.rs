@@ -13,8 +13,7 @@ use crate::world::{Table, open, soon};
 async fn attempt(session: &mut Session, table: &Table, serial: u128, probe: bool) -> (u64, AttemptId, Claim) {
     let id = table.insert(&[]).await;
     let attempt = AttemptId::new(1, serial);
-    let request =
-        ClaimRequest { id, attempt: &attempt, lease: Duration::from_secs(60), pace: None, probe };
+    let request = ClaimRequest { id, attempt: &attempt, lease: Duration::from_mins(1), pace: None, probe };
     let claim = session.claim(request, soon()).await.expect("an answer");
     (id, attempt, claim)
 }

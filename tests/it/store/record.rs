@@ -11,7 +11,7 @@ use outbox::{
 use crate::world::{Table, open, soon};
 
 async fn claim(session: &mut Session, id: u64, attempt: &AttemptId) {
-    let request = ClaimRequest { id, attempt, lease: Duration::from_secs(60), pace: None, probe: false };
+    let request = ClaimRequest { id, attempt, lease: Duration::from_mins(1), pace: None, probe: false };
     session.claim(request, soon()).await.expect("an answer");
 }
 
@@ -67,7 +67,9 @@ async fn an_attempt_that_lost_its_row_changes_nothing_of_another() {
     table.execute(&format!("UPDATE email SET state = 'pending', resends = 1 WHERE id = {id}")).await;
     claim(&mut session, id, &new).await;
     let reason = Reason::new("late", "Late.");
-    for verdict in [Verdict::Fail { reason: &reason }, Verdict::Unknown { reason: &reason }, Verdict::Suppress] {
+    for verdict in
+        [Verdict::Fail { reason: &reason }, Verdict::Unknown { reason: &reason }, Verdict::Suppress]
+    {
         record(&mut session, id, &old, verdict).await;
         assert_eq!(table.state(id).await, "sending");
     }

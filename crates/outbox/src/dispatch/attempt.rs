@@ -8,13 +8,16 @@ use std::{
 use doorbell::{Bell, Lane};
 use fastrand::Rng;
 
-use super::{Answer, Dispatcher, Doorbell, line::Line};
+use super::{
+    Answer, Dispatcher, Doorbell,
+    content::{checked, is_content_error},
+    line::Line,
+};
 use crate::{
-    email::{Email, Parsed},
     mailer::{Consequence, Mailer, Reason, Refusal, SendOutcome},
     retry::up_to,
     state::{AttemptId, State},
-    store::{Claim, ClaimRequest, Claimed, LaneReport, NotClaimed, Postpone, Record, StoreError, Verdict},
+    store::{Claim, ClaimRequest, Claimed, LaneReport, NotClaimed, Record, StoreError, Verdict},
 };
 
 /// What comes back from a call; its index is the flight's.
@@ -108,7 +111,9 @@ where
         loop {
             match line.session().await?.claim(*request, deadline).await {
                 Err(error) if error.is_contended() && !repeated => repeated = true,
-                Ok(Claim::NotClaimed(NotClaimed::WantsProbe { .. })) if !request.probe => request.probe = true,
+                Ok(Claim::NotClaimed(NotClaimed::WantsProbe { .. })) if !request.probe => {
+                    request.probe = true;
+                }
                 Ok(Claim::NotClaimed(NotClaimed::NoSlot { free_in, .. }))
                     if free_in <= WORTH_WAITING && waits < 3 && self.call_timeout(line).is_some() =>
                 {
@@ -141,8 +146,10 @@ where
             StoreError::Refused { code } if is_content_error(*code) => {
                 reason = Reason::new(
                     "row_unreadable",
-                    format!("The database cannot hand out this row (MySQL error {code}); is an attachment or a body \
-                             larger than its max_allowed_packet?"),
+                    format!(
+                        "The database cannot hand out this row (MySQL error {code}); is an attachment or a body \
+                             larger than its max_allowed_packet?"
+                    ),
                 );
                 Verdict::Fail { reason: &reason }
             }
@@ -228,7 +235,10 @@ where
         dice: &mut Rng,
     ) -> Answer {
         let outcome = outcome.unwrap_or_else(|| {
-            SendOutcome::Unknown(Reason::new("panic", "The call to SES was interrupted by a defect in sendonce."))
+            SendOutcome::Unknown(Reason::new(
+                "panic",
+                "The call to SES was interrupted by a defect in sendonce.",
+            ))
         });
         match outcome {
             SendOutcome::Accepted { message_id } => self.accepted(&facts, &message_id, line, dice).await,
@@ -242,7 +252,13 @@ where
         }
     }
 
-    async fn accepted(&self, facts: &Attempt, message_id: &str, line: &mut Line<'_>, dice: &mut Rng) -> Answer {
+    async fn accepted(
+        &self,
+        facts: &Attempt,
+        message_id: &str,
+        line: &mut Line<'_>,
+        dice: &mut Rng,
+    ) -> Answer {
         let record = Record {
             id: facts.id,
             attempt: &facts.token,
@@ -381,56 +397,6 @@ where
             }
         }
     }
-
-    /// Rings again for a row that is `pending` and whose `rung_at` says so already.
-    pub(super) async fn ring_waiting(
-        &self,
-        id: u64,
-        lane: Lane,
-        wait: Duration,
-        line: &mut Line<'_>,
-    ) -> Answer {
-        if wait > Postpone::LONGEST {
-            // Longer than the queue can wait: the sweep rings.
-            return Answer::Done;
-        }
-        let answer = self.ring(doorbell::Ring { email_id: id, lane, delay: wait, tries: 0 }).await;
-        if answer == Answer::Again {
-            let deadline = line.deadline();
-            // Best effort: otherwise the row waits for the sweep.
-            if let Ok(session) = line.session().await {
-                let _ = session.unring(id, deadline).await;
-            }
-        }
-        answer
-    }
-}
-
-/// Everything about a row that can be wrong, as the sentence that its producer gets. `None`: nobody may be written to.
-fn checked(claimed: Claimed, lane_is_known: bool) -> Result<Option<Email>, Reason> {
-    if !lane_is_known {
-        return Err(Reason::new("lane_unknown", "lane must be urgent or bulk."));
-    }
-    if !matches!(claimed.on_unknown.as_deref(), None | Some("hold" | "resend")) {
-        return Err(Reason::new("on_unknown_invalid", "on_unknown must be hold, resend or NULL."));
-    }
-    let Some(row) = claimed.row else {
-        return Err(Reason::new(
-            "too_large",
-            "Bodies and attachments together are larger than the 40 MB that SES takes, after base64.",
-        ));
-    };
-    match Email::parse(row) {
-        Ok(Parsed::Sendable(email)) => Ok(Some(*email)),
-        Ok(Parsed::AllSuppressed) => Ok(None),
-        Err(invalid) => Err(invalid.into()),
-    }
-}
-
-/// MySQL's and MariaDB's errors for a row that cannot be handed out as it is: the packet limit, and JSON functions on
-/// content that they cannot digest.
-const fn is_content_error(code: u16) -> bool {
-    matches!(code, 1153 | 1301 | 3140..=3158 | 3903..=3909 | 4035..=4044 | 4174..=4178)
 }
 
 fn unix_ms() -> u64 {

@@ -9,7 +9,7 @@ use super::{Answer, Dispatcher, Doorbell, line::Line};
 use crate::{
     mailer::{Mailer, Reason},
     retry::{ring_again_in, up_to},
-    store::{NotClaimed, Place, Postpone},
+    store::{NotClaimed, Pace, Place, Postpone},
 };
 
 /// Room in the line for one email when sending is not paced.
@@ -32,7 +32,7 @@ where
     ) -> Answer {
         let in_line = |earliest| Postpone::InLine {
             earliest,
-            spacing: self.policy.pace.map_or(SPACING, |pace| pace.interval()),
+            spacing: self.policy.pace.map_or(SPACING, Pace::interval),
         };
         let (postpone, place) = match why {
             NotClaimed::Terminal(state) | NotClaimed::Busy(state) => {
@@ -41,16 +41,12 @@ where
             }
             NotClaimed::RungLater => return Answer::Done,
             NotClaimed::Missing | NotClaimed::Locked => {
-                return match ring_again_in(doorbell.tries) {
-                    Some(delay) => {
-                        let tries = doorbell.tries + 1;
-                        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }).await
-                    }
-                    None => {
-                        tracing::warn!(email_id = id, tries = doorbell.tries, "doorbell.orphaned");
-                        Answer::Done
-                    }
+                let Some(delay) = ring_again_in(doorbell.tries) else {
+                    tracing::warn!(email_id = id, tries = doorbell.tries, "doorbell.orphaned");
+                    return Answer::Done;
                 };
+                let tries = doorbell.tries + 1;
+                return self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }).await;
             }
             NotClaimed::AcceptedEarlier => return self.settle(id, doorbell, line, dice).await,
             NotClaimed::Expired { .. } => return self.expire(id, doorbell, line, dice).await,
@@ -151,5 +147,28 @@ where
                 Answer::Again
             }
         }
+    }
+
+    /// Rings again for a row that is `pending` and whose `rung_at` says so already.
+    pub(super) async fn ring_waiting(
+        &self,
+        id: u64,
+        lane: Lane,
+        wait: Duration,
+        line: &mut Line<'_>,
+    ) -> Answer {
+        if wait > Postpone::LONGEST {
+            // Longer than the queue can wait: the sweep rings.
+            return Answer::Done;
+        }
+        let answer = self.ring(doorbell::Ring { email_id: id, lane, delay: wait, tries: 0 }).await;
+        if answer == Answer::Again {
+            let deadline = line.deadline();
+            // Best effort: otherwise the row waits for the sweep.
+            if let Ok(session) = line.session().await {
+                let _ = session.unring(id, deadline).await;
+            }
+        }
+        answer
     }
 }

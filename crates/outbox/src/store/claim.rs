@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Row as _, mysql::MySqlRow};
+use sqlx::{Either, Row as _, mysql::MySqlRow};
 
 use super::{Database, Session, StoreError, connection::bounded, literal::Sql};
 use crate::{
@@ -172,7 +172,7 @@ impl Session {
     pub async fn claim(&mut self, request: ClaimRequest<'_>, deadline: Instant) -> Result<Claim, StoreError> {
         let sql = statements(&request);
         bounded(deadline, Database::STATEMENT_TIMEOUT, async {
-            let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+            let mut results = sqlx::raw_sql(sql).fetch_many(&mut self.connection);
             // 0: the UPDATE, 1: the email, 2: its attachments.
             let mut statement = 0;
             let mut email = None;
@@ -193,7 +193,7 @@ impl Session {
     }
 }
 
-fn statements(request: &ClaimRequest<'_>) -> String {
+fn statements(request: &ClaimRequest<'_>) -> Sql {
     let lease_us = i128::try_from(request.lease.as_micros()).unwrap_or(i128::MAX);
     // The row, if nobody holds a lock on it. Without the LIMIT, MySQL would merge the derived table and wait.
     let mut sql = Sql::new("UPDATE email AS e JOIN (SELECT id FROM email WHERE id = ")
@@ -222,7 +222,8 @@ fn statements(request: &ClaimRequest<'_>) -> String {
     }
     if request.probe {
         // One probe at a time: the next one may be taken when this one's lease is over, or when its result says so.
-        sql = sql.push(", l.rest_until = UTC_TIMESTAMP(6) + INTERVAL ").integer(lease_us).push(" MICROSECOND");
+        sql =
+            sql.push(", l.rest_until = UTC_TIMESTAMP(6) + INTERVAL ").integer(lease_us).push(" MICROSECOND");
     }
     sql = sql
         .push(
@@ -237,7 +238,7 @@ fn statements(request: &ClaimRequest<'_>) -> String {
         sql = slot(sql.push(" AND "), pace).push(" <= 0");
     }
     sql = read_email(sql.push("; "), request);
-    read_attachments(sql.push("; "), request).into_string()
+    read_attachments(sql.push("; "), request)
 }
 
 /// Failures in a row after which a lane rests and is probed with one email at a time.
@@ -272,9 +273,8 @@ fn slot(sql: Sql, pace: Pace) -> Sql {
         .push(RECIPIENTS)
         .push(" * ")
         .integer(pace.interval_us());
-    let limits = |sql: Sql| {
-        sql.push(burst).integer(Pace::BULK_BURST_US).push(", ").integer(Pace::BURST_US).push(")")
-    };
+    let limits =
+        |sql: Sql| sql.push(burst).integer(Pace::BULK_BURST_US).push(", ").integer(Pace::BURST_US).push(")");
     limits(limits(sql.push(", ")).push(") - ")).push(")")
 }
 
@@ -373,9 +373,7 @@ fn classify(
         _ if rung_in > EARLY_DOORBELL => NotClaimed::RungLater,
         _ if due_in > 0 => NotClaimed::NotDue { due_in: micros(due_in), place },
         _ if rest_in > 0 => NotClaimed::Resting { rest_in: micros(rest_in), place },
-        _ if strikes >= i64::from(STRIKES_TO_DISTRUST) && !request.probe => {
-            NotClaimed::WantsProbe { place }
-        }
+        _ if strikes >= i64::from(STRIKES_TO_DISTRUST) && !request.probe => NotClaimed::WantsProbe { place },
         _ if slot_in > 0 => NotClaimed::NoSlot { free_in: micros(slot_in), place },
         _ => NotClaimed::Locked,
     }))
@@ -384,11 +382,7 @@ fn classify(
 /// How much too early the doorbell that a row waits for may sound: SQS counts its delay in whole seconds.
 const EARLY_DOORBELL: Duration = Duration::from_secs(1);
 
-fn content(
-    row: &MySqlRow,
-    attachments: Vec<AttachmentRow>,
-    id: u64,
-) -> Result<Option<EmailRow>, StoreError> {
+fn content(row: &MySqlRow, attachments: Vec<AttachmentRow>, id: u64) -> Result<Option<EmailRow>, StoreError> {
     if get::<Option<i64>>(row, "content_id")?.is_none() {
         return Ok(None);
     }

@@ -84,7 +84,8 @@ impl DatabaseConfig {
         let decode = |part: &str, what| {
             percent_decode(part).filter(|text| !text.is_empty()).ok_or(InvalidDatabaseUrl::Encoding(what))
         };
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidDatabaseUrl::Missing("host"))?;
+        let host =
+            url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidDatabaseUrl::Missing("host"))?;
         let name = url.path().trim_start_matches('/');
         if name.is_empty() {
             return Err(InvalidDatabaseUrl::Missing("database name"));
@@ -156,7 +157,15 @@ impl Database {
             options = options.password(password);
         }
         options = match &config.tls {
-            Tls::Verify { ca_file } => options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(ca_file),
+            Tls::Verify { ca_file } => {
+                let options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
+                // Read once here: sqlx would read the file at every connect, on a thread of its own. One that cannot be
+                // read now is left to it, and to its error.
+                match std::fs::read(ca_file) {
+                    Ok(pem) => options.ssl_ca_from_pem(pem),
+                    Err(_) => options.ssl_ca(ca_file),
+                }
+            }
             Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
         };
         Self { config, options }
@@ -169,14 +178,10 @@ impl Database {
     /// Any of [`StoreError`]; nothing was executed.
     pub async fn connect(&self, deadline: Instant) -> Result<Session, StoreError> {
         let (relay, connection) = bounded(deadline, Self::CONNECT_TIMEOUT, async {
-            let relay = Relay::open(&self.config.host, self.config.port).await.map_err(StoreError::Unreachable)?;
-            let connection = self
-                .options
-                .clone()
-                .socket(relay.path())
-                .connect()
-                .await
-                .map_err(StoreError::from_login)?;
+            let relay =
+                Relay::open(&self.config.host, self.config.port).await.map_err(StoreError::Unreachable)?;
+            let connection =
+                self.options.clone().socket(relay.path()).connect().await.map_err(StoreError::from_login)?;
             Ok((relay, connection))
         })
         .await?;

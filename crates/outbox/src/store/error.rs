@@ -22,7 +22,7 @@ pub enum StoreError {
         /// MySQL's error number.
         code: u16,
     },
-    /// The server's certificate is not acceptable, or it offers no TLS.
+    /// The server's certificate is not acceptable, or it offers no TLS, or it takes the password over TLS only.
     #[error("TLS to the database failed: check DATABASE_TLS and DATABASE_CA_FILE")]
     Tls(#[source] sqlx::Error),
     /// An established connection was lost. Whether the latest statement was executed is not known.
@@ -95,13 +95,16 @@ impl StoreError {
     pub(super) fn from_login(error: sqlx::Error) -> Self {
         match mysql_code(&error) {
             Some(code @ (1040 | 1203 | 1226)) => Self::TooManyConnections { code },
-            Some(code @ (1044 | 1045 | 1049 | 1130 | 1251 | 1698 | 3159 | 3955)) => Self::AccessDenied { code },
+            Some(code @ (1044 | 1045 | 1049 | 1130 | 1251 | 1698 | 3159 | 3955)) => {
+                Self::AccessDenied { code }
+            }
             Some(code) => Self::Refused { code },
             None => match error {
                 // rustls reports what it refuses as invalid data.
                 sqlx::Error::Io(ref io) if io.kind() == io::ErrorKind::InvalidData => Self::Tls(error),
                 sqlx::Error::Io(io) => Self::Unreachable(io),
-                sqlx::Error::Tls(_) => Self::Tls(error),
+                // MySQL that wants the password itself: sqlx tells it over TLS only.
+                sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Tls(error),
                 other => Self::Protocol(other),
             },
         }

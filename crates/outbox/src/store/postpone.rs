@@ -3,14 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Row as _};
+use sqlx::{Either, Row as _};
 
-use super::{
-    Database, Place, Session, StoreError,
-    claim::ACCEPTED,
-    connection::bounded,
-    literal::Sql,
-};
+use super::{Database, Place, Session, StoreError, claim::ACCEPTED, connection::bounded, literal::Sql};
 use crate::{mailer::Reason, state::State};
 
 /// When the doorbell of a waiting row shall sound.
@@ -30,7 +25,7 @@ pub enum Postpone {
 
 impl Postpone {
     /// SQS delays a message by 15 minutes at most; what lies beyond is the sweep's.
-    pub const LONGEST: Duration = Duration::from_secs(900);
+    pub const LONGEST: Duration = Duration::from_mins(15);
 }
 
 impl Session {
@@ -49,9 +44,9 @@ impl Session {
         postpone: Postpone,
         deadline: Instant,
     ) -> Result<Option<Duration>, StoreError> {
-        let sql = postpone_statements(id, place, postpone).into_string();
+        let sql = postpone_statements(id, place, postpone);
         bounded(deadline, Database::STATEMENT_TIMEOUT, async {
-            let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+            let mut results = sqlx::raw_sql(sql).fetch_many(&mut self.connection);
             let mut delay = None;
             while let Some(result) = results.try_next().await.map_err(StoreError::from_statement)? {
                 if let Either::Right(row) = result {
@@ -131,9 +126,7 @@ fn postpone_statements(id: u64, place: &Place, postpone: Postpone) -> Sql {
     let mut sql = Sql::new("");
     if let Postpone::InLine { earliest, spacing } = postpone {
         sql = sql
-            .push(
-                "UPDATE lane SET ring_at = LEAST(UTC_TIMESTAMP(6) + INTERVAL ",
-            )
+            .push("UPDATE lane SET ring_at = LEAST(UTC_TIMESTAMP(6) + INTERVAL ")
             .micros(longest)
             .push(" MICROSECOND, GREATEST(ring_at, UTC_TIMESTAMP(6) + INTERVAL ")
             .micros(earliest)
@@ -145,9 +138,10 @@ fn postpone_statements(id: u64, place: &Place, postpone: Postpone) -> Sql {
     }
     sql = unlocked(sql.push("UPDATE email AS e"), id);
     sql = match postpone {
-        Postpone::Until(wait) => {
-            sql.push(" SET e.rung_at = UTC_TIMESTAMP(6) + INTERVAL ").micros(wait.min(longest)).push(" MICROSECOND")
-        }
+        Postpone::Until(wait) => sql
+            .push(" SET e.rung_at = UTC_TIMESTAMP(6) + INTERVAL ")
+            .micros(wait.min(longest))
+            .push(" MICROSECOND"),
         Postpone::InLine { earliest, spacing } => sql
             .push(
                 " LEFT JOIN lane AS l ON l.name = e.lane \

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Row as _};
+use sqlx::{Either, Row as _};
 
 use super::{
     Database, Session, StoreError,
@@ -111,7 +111,11 @@ impl Session {
     /// # Errors
     ///
     /// Any of [`StoreError`]; unless it is [`StoreError::Contended`], the write may have been made.
-    pub async fn record(&mut self, record: Record<'_>, deadline: Instant) -> Result<Option<State>, StoreError> {
+    pub async fn record(
+        &mut self,
+        record: Record<'_>,
+        deadline: Instant,
+    ) -> Result<Option<State>, StoreError> {
         if let Verdict::Accepted { message_id } = record.verdict {
             let (matched, _) = self.write(accepted(&record, message_id), deadline).await?;
             if matched > 0 {
@@ -128,9 +132,8 @@ impl Session {
         sql: Sql,
         deadline: Instant,
     ) -> Result<(u64, Option<State>), StoreError> {
-        let sql = sql.into_string();
         bounded(deadline, Database::STATEMENT_TIMEOUT, async {
-            let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+            let mut results = sqlx::raw_sql(sql).fetch_many(&mut self.connection);
             let (mut matched, mut state) = (None, None);
             while let Some(result) = results.try_next().await.map_err(StoreError::from_statement)? {
                 match result {
@@ -206,7 +209,9 @@ fn not_accepted(record: &Record<'_>) -> Sql {
             .micros(wait)
             .push(" MICROSECOND, e.state = 'pending'"),
         // Honest ends: an earlier attempt that nobody could resolve may have reached its recipients.
-        Verdict::Fail { reason } => sql.reason(reason).push("e.state = IF(e.resends > 0, 'unknown', 'failed')"),
+        Verdict::Fail { reason } => {
+            sql.reason(reason).push("e.state = IF(e.resends > 0, 'unknown', 'failed')")
+        }
         Verdict::Expire { reason } => {
             sql.reason(reason).push("e.state = IF(e.resends > 0, 'unknown', 'expired')")
         }
@@ -295,7 +300,10 @@ fn lane(record: &Record<'_>) -> Option<Sql> {
 
 impl Sql {
     fn fence(self, record: &Record<'_>) -> Self {
-        self.push(" AND e.attempt_id = ").text(record.attempt.as_str()).push(" AND e.id = ").integer(record.id)
+        self.push(" AND e.attempt_id = ")
+            .text(record.attempt.as_str())
+            .push(" AND e.id = ")
+            .integer(record.id)
     }
 
     fn reason(self, reason: &Reason) -> Self {

@@ -88,9 +88,9 @@ async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
 }
 
 /// Copies both ways until either side has hung up and the other has been told.
-async fn copy(unix: UnixStream, tcp: TcpStream) -> io::Result<()> {
-    let (from_client, to_client) = unix.into_split();
-    let (from_server, to_server) = tcp.into_split();
+async fn copy(mut unix: UnixStream, mut tcp: TcpStream) -> io::Result<()> {
+    let (from_client, to_client) = unix.split();
+    let (from_server, to_server) = tcp.split();
     let (up, down) = tokio::join!(pump(from_client, to_server), pump(from_server, to_client));
     up.and(down)
 }
@@ -99,14 +99,16 @@ async fn pump(
     mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
+    // Not zeroed: there is one for every email.
+    let mut buffer = Vec::with_capacity(16 * 1024);
     let copied = loop {
-        match from.read(&mut buffer).await {
+        match from.read_buf(&mut buffer).await {
             Ok(0) => break Ok(()),
-            Ok(read) => {
-                if let Err(error) = to.write_all(&buffer[..read]).await {
+            Ok(_) => {
+                if let Err(error) = to.write_all(&buffer).await {
                     break Err(error);
                 }
+                buffer.clear();
             }
             Err(error) => break Err(error),
         }

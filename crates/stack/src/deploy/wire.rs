@@ -75,9 +75,9 @@ async fn exchange(
 ) -> io::Result<(u16, Bytes)> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
-    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    head.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
     let mut connection = Connection::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?);
     connection.write(head.as_bytes()).await?;
     connection.write(body).await?;
@@ -103,7 +103,8 @@ fn encode(text: &str, out: &mut String) {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value)]);
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
 }
@@ -117,7 +118,8 @@ pub(super) fn texts(xml: &str, element: &str) -> Vec<String> {
 
 fn unescape(text: &str) -> String {
     // The ampersand last, or `&amp;lt;` would become `<`.
-    let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#x27;", "'"), ("&amp;", "&")];
+    let pairs =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#x27;", "'"), ("&amp;", "&")];
     pairs.iter().fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
 }
 

@@ -1,0 +1,217 @@
+//! What a producer does, and watching what becomes of it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::progress::{Failure, PATIENCE, REMINDER, note, step, waiting};
+use super::samples::{SAMPLES, Sample};
+use super::stage::Stage;
+
+/// An email that has not ended by then will not.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
+
+/// How often the table is looked at.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A doorbell that nobody can read.
+pub(super) const UNREADABLE: &str = "ring ring";
+
+/// How long the template keeps a message that was received from being received again, in seconds: five times that,
+/// until an unreadable one is put aside, is a quarter of an hour.
+const VISIBILITY_TIMEOUT_S: u32 = 180;
+
+/// What was done, and how far it came.
+pub(super) struct Run {
+    pub(super) rows: Vec<Row>,
+    /// Connections that the application had opened before the first doorbell.
+    pub(super) connections_before: u64,
+    /// Whether everything came to its end in time.
+    pub(super) in_time: bool,
+}
+
+/// An email of the demonstration.
+pub(super) struct Row {
+    pub(super) id: u64,
+    pub(super) sample: &'static Sample,
+    /// When its first doorbell was about to be rung, in microseconds since 1970.
+    rung_us: Option<i128>,
+    pub(super) seen: Seen,
+    is_told: bool,
+}
+
+/// A row as it was last seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) lane: String,
+    pub(super) state: String,
+    state_at_us: i128,
+    pub(super) attempts: String,
+    pub(super) ses_message_id: Option<String>,
+    pub(super) error_kind: Option<String>,
+    pub(super) error_detail: Option<String>,
+}
+
+impl Row {
+    /// Whether nothing will move it any more. Here, without a sweep and without SES's events, that includes `unknown`.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.seen.state.as_str(), "" | "pending" | "sending")
+    }
+
+    /// From ringing until it entered its state, in milliseconds.
+    pub(super) fn took_ms(&self) -> Option<i128> {
+        let rung_us = self.rung_us.filter(|_| self.is_over())?;
+        Some((self.seen.state_at_us - rung_us) / 1000)
+    }
+}
+
+impl Run {
+    /// Writes the emails, rings for them, and waits until each has ended.
+    pub(super) async fn play(stage: &Stage) -> Result<Self, Failure> {
+        let mut run = Self {
+            rows: Vec::new(),
+            connections_before: stage.server.connections_made().await?,
+            in_time: false,
+        };
+        let first = SAMPLES.iter().filter(|sample| !sample.later);
+        step("writing the emails, in plain SQL", run.write(stage, first)).await?;
+        step("ringing the doorbells, in both lanes", run.ring(stage)).await?;
+        // Nobody waits a quarter of an hour to see where an unreadable one ends.
+        let bulk = stage.queue("bulk")?;
+        stage.cloud.set_visibility_timeout(bulk, 1).await?;
+        stage.cloud.send_message(bulk, UNREADABLE).await?;
+        run.watch(stage).await?;
+        stage.cloud.set_visibility_timeout(bulk, VISIBILITY_TIMEOUT_S).await?;
+        Ok(run)
+    }
+
+    /// Each email in a transaction of its own, as producers do it. They connect as they like; what is counted later is
+    /// the application's connections.
+    async fn write(
+        &mut self,
+        stage: &Stage,
+        samples: impl Iterator<Item = &'static Sample>,
+    ) -> Result<(), Failure> {
+        for sample in samples {
+            let sql = format!(
+                "START TRANSACTION; {} SET @email = COALESCE(@email, LAST_INSERT_ID()); COMMIT;
+                 SELECT id, lane FROM email WHERE id = @email",
+                sample.sql
+            );
+            let found = stage.database.admin().rows(&sql).await?;
+            let Some([Some(id), Some(lane)]) = found.first().map(Vec::as_slice) else {
+                return Err(format!("no row was written for: {}", sample.what).into());
+            };
+            let seen = Seen { lane: lane.clone(), ..Seen::default() };
+            self.rows.push(Row { id: id.parse()?, sample, rung_us: None, seen, is_told: false });
+        }
+        Ok(())
+    }
+
+    /// Rings for every email that was not rung for.
+    async fn ring(&mut self, stage: &Stage) -> Result<(), Failure> {
+        for row in self.rows.iter_mut().filter(|row| row.rung_us.is_none()) {
+            let queue = stage.queue(&row.seen.lane)?;
+            row.rung_us = Some(now_us());
+            for _ in 0..row.sample.rings {
+                stage.cloud.send_message(queue, &format!("{{\"email_id\": {}}}", row.id)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the table until every row has ended and the queues are empty, and tells of each row when it has.
+    async fn watch(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let mut news = News::since(begun);
+        let mut later = SAMPLES.iter().filter(|sample| sample.later);
+        while begun.elapsed() < ENDS_WITHIN {
+            self.look(stage).await?;
+            for row in self.rows.iter_mut().filter(|row| row.is_over() && !row.is_told) {
+                row.is_told = true;
+                news.tell(&format!("email {:>2} is {:10} {}", row.id, row.seen.state, row.sample.what));
+            }
+            let waiting: Vec<&Row> = self.rows.iter().filter(|row| !row.is_over()).collect();
+            if let [first, rest @ ..] = waiting.as_slice() {
+                let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+                news.wait(&format!(
+                    "email {} is {} ({}){more}",
+                    first.id, first.seen.state, first.sample.what
+                ));
+            } else if let Some(sample) = later.next() {
+                self.write(stage, [sample].into_iter()).await?;
+                self.ring(stage).await?;
+            } else if is_quiet(stage).await? {
+                self.in_time = true;
+                return Ok(());
+            } else {
+                news.wait("an unreadable doorbell comes again and again, until it is put aside");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let sql = "SELECT id, lane, state, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', state_at), attempts,
+                          ses_message_id, error_kind, error_detail
+                   FROM email";
+        for values in stage.database.admin().rows(sql).await? {
+            let [Some(id), Some(lane), Some(now), Some(at), Some(attempts), ses_id, kind, detail] =
+                <[Option<String>; 8]>::try_from(values).map_err(|_| "the table has other columns")?
+            else {
+                return Err("the table has a NULL where none may be".into());
+            };
+            let id: u64 = id.parse()?;
+            if let Some(row) = self.rows.iter_mut().find(|row| row.id == id) {
+                row.seen = Seen {
+                    lane,
+                    state: now,
+                    state_at_us: at.parse()?,
+                    attempts,
+                    ses_message_id: ses_id,
+                    error_kind: kind,
+                    error_detail: detail,
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether every doorbell has been answered for good.
+async fn is_quiet(stage: &Stage) -> Result<bool, Failure> {
+    let urgent = stage.cloud.depth(stage.queue("urgent")?).await?;
+    let bulk = stage.cloud.depth(stage.queue("bulk")?).await?;
+    Ok(urgent.is_empty() && bulk.is_empty())
+}
+
+/// Tells what happens when it happens, and what is waited for when nothing does.
+struct News {
+    begun: Instant,
+    quiet_since: Instant,
+    waiting_for: String,
+}
+
+impl News {
+    fn since(begun: Instant) -> Self {
+        Self { begun, quiet_since: begun, waiting_for: String::new() }
+    }
+
+    fn tell(&mut self, what: &str) {
+        note(self.begun, what);
+        self.quiet_since = Instant::now();
+    }
+
+    fn wait(&mut self, what: &str) {
+        let patience = if self.waiting_for == what { REMINDER } else { PATIENCE };
+        if self.quiet_since.elapsed() > patience {
+            self.quiet_since = Instant::now();
+            what.clone_into(&mut self.waiting_for);
+            waiting(what);
+        }
+    }
+}
+
+fn now_us() -> i128 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(since.as_micros()).unwrap_or(i128::MAX)
+}

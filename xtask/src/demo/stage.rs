@@ -1,0 +1,133 @@
+//! The servers, and the application deployed into them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use outbox::store::{Database as Store, DatabaseConfig, Tls};
+use stack::database::{Database, Flavor, Options, Server, migrations_folder};
+use stack::deploy::{Application, Archive, Cloud};
+use stack::front::Front;
+use stack::inbox::Inbox;
+use stack::install::workspace;
+use stack::ministack::{self, ACCOUNT, Ministack};
+use stack::ses::Ses;
+use tokio::task::spawn_blocking;
+
+use super::build;
+use super::progress::{Failure, step};
+
+/// The function's name, which the template makes of the stack's.
+pub(super) const FUNCTION: &str = "sendonce-dispatch-sqs";
+
+/// The function's package.
+const PACKAGE: &str = "dispatch-sqs";
+
+/// The domain that SES lets write.
+const DOMAIN: &str = "shop.example";
+
+/// Everything that runs.
+pub(super) struct Stage {
+    pub(super) server: Server,
+    pub(super) database: Database,
+    pub(super) ses: Ses,
+    pub(super) inbox: Inbox,
+    pub(super) front: Front,
+    pub(super) ministack: Ministack,
+    pub(super) cloud: Cloud,
+    outputs: BTreeMap<String, String>,
+}
+
+/// SES as the function sees it: the judge, the page, and what stands before both.
+struct Mail {
+    ses: Ses,
+    inbox: Inbox,
+    front: Front,
+}
+
+impl Stage {
+    /// Installs, builds and starts what is needed, applies the schema and deploys the template.
+    pub(super) async fn set_up() -> Result<Self, Failure> {
+        let build = async { spawn_blocking(|| build::function(PACKAGE)).await? };
+        let (code, (server, database), (mail, ministack)) = tokio::try_join!(
+            step("building the function (development profile)", build),
+            start_database(),
+            start_cloud(),
+        )?;
+        let cloud = Cloud::of(&ministack);
+        let deployed = deploy(&cloud, &server, &database, &code);
+        let outputs = step("deploying template.yaml into ministack", deployed).await?;
+        let Mail { ses, inbox, front } = mail;
+        Ok(Self { server, database, ses, inbox, front, ministack, cloud, outputs })
+    }
+
+    /// An output of the deployed stack.
+    pub(super) fn output(&self, name: &str) -> Result<&str, Failure> {
+        let value = self.outputs.get(name);
+        Ok(value.ok_or_else(|| format!("the template has no output {name}"))?)
+    }
+
+    /// The queue of a lane.
+    pub(super) fn queue(&self, lane: &str) -> Result<&str, Failure> {
+        self.output(if lane == "bulk" { "BulkQueueUrl" } else { "UrgentQueueUrl" })
+    }
+}
+
+async fn start_database() -> Result<(Server, Database), Failure> {
+    let server = step("starting MariaDB", Server::start(Options::new(Flavor::MariaDb))).await?;
+    let database = step(
+        "applying the schema",
+        Box::pin(async {
+            let database = server.create_empty_database().await?;
+            // As a deployment does it, by the application's own user over TLS.
+            let config = DatabaseConfig::parse(database.url(), tls(&server))?;
+            let mut session = Store::new(config).connect(Instant::now() + Duration::from_secs(10)).await?;
+            let migrated = session.migrate(&migrations_folder()).await;
+            session.close().await;
+            migrated?;
+            Ok::<_, Failure>(database)
+        }),
+    )
+    .await?;
+    Ok((server, database))
+}
+
+fn tls(server: &Server) -> Tls {
+    Tls::Verify { ca_file: server.ca_file().into() }
+}
+
+async fn start_cloud() -> Result<(Mail, Ministack), Failure> {
+    let ses = Ses::start().await?;
+    ses.verified_senders(Some(&[DOMAIN]));
+    let inbox = step("starting the inbox", Inbox::start()).await?;
+    let front = Front::start(&ses, &inbox).await?;
+    let options = ministack::Options::default().region("eu-west-1").ses_endpoint(front.endpoint());
+    let ministack =
+        step("starting ministack (SQS, Lambda, CloudFormation)", Ministack::start(options)).await?;
+    Ok((Mail { ses, inbox, front }, ministack))
+}
+
+async fn deploy(
+    cloud: &Cloud,
+    server: &Server,
+    database: &Database,
+    code: &Archive,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let template = std::fs::read_to_string(workspace().join("template.yaml"))?;
+    let ca_file = server.ca_file().to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
+    let identity = format!("arn:aws:ses:eu-west-1:{ACCOUNT}:identity/{DOMAIN}");
+    let parameters = [
+        ("DatabaseUrl", database.url()),
+        ("DatabaseTls", "verify"),
+        ("DatabaseCaFile", ca_file),
+        ("SesIdentityArns", &identity),
+        ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
+    ];
+    let application = Application {
+        stack: "sendonce",
+        template: &template,
+        parameters: &parameters,
+        function: FUNCTION,
+        code,
+    };
+    Ok(cloud.deploy(&application).await?)
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask test`: everything that the integration server checks, and nothing else.
+//!
+//! Four lanes run beside each other. The first holds all that compiles, one step after another, because one cargo at a
+//! time may use the build directory; their order lets each use what the one before it left there. The other lanes fetch
+//! tools and check what needs no compiler. Every step runs, whatever became of the others.
+
+mod step;
+
+use std::process::ExitCode;
+
+use stack::install;
+
+use self::step::{Steps, reason};
+use crate::Outcome;
+
+/// Which server the integration tests use; `tests/it/world.rs` reads it.
+const SERVER: &str = "SENDONCE_TEST_SERVER";
+
+/// Check everything: format, lints, documentation, dependencies, tests, template
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Instead, run the integration tests on Oracle's MySQL 9 (left out where it cannot be had)
+    #[arg(long)]
+    mysql: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Outcome {
+    let check = move || if args.mysql { mysql() } else { everything() };
+    Ok(tokio::task::spawn_blocking(check).await?)
+}
+
+fn everything() -> ExitCode {
+    let steps = Steps::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| code(&steps));
+        scope.spawn(|| servers(&steps));
+        scope.spawn(|| dependencies(&steps));
+        scope.spawn(|| template(&steps));
+    });
+    steps.finish()
+}
+
+fn code(steps: &Steps) {
+    steps.command("format", install::cargo().args(["fmt", "--all", "--check", "--", "--color=never"]));
+    // The whole workspace every time: a part of it would be resolved to other features, and so built again.
+    let workspace = |command: &str| {
+        let mut cargo = install::cargo();
+        cargo.args([command, "--workspace"]);
+        cargo
+    };
+    steps.command("lints", workspace("clippy").args(["--all-targets", "--", "--deny", "warnings"]));
+    // After the lints, which left the metadata of every dependency behind.
+    steps.command("documentation", workspace("doc").arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings"));
+    build(steps);
+    steps.shown("tests", workspace("test").arg("--no-fail-fast").env(SERVER, "mariadb"));
+}
+
+/// Builds the tests, and the functions' binaries that they start.
+fn build(steps: &Steps) {
+    steps.command("build", install::cargo().args(["build", "--workspace", "--all-targets"]));
+}
+
+/// Fetches what the tests start, which would otherwise be waited for in their midst.
+fn servers(steps: &Steps) {
+    steps.run("servers for the tests", || {
+        install::mariadb().map_err(reason)?;
+        install::ministack().map_err(reason)?;
+        install::inbox().map_err(reason)?;
+        Ok(())
+    });
+}
+
+fn dependencies(steps: &Steps) {
+    steps.run("licences, bans, sources", || {
+        let tool = install::cargo_deny().map_err(reason)?;
+        // cargo-deny looks at the manifests of all platforms, so at more than the compiler needs.
+        step::succeed(install::cargo().args(["fetch", "--quiet"]))?;
+        let mut check = install::in_workspace(tool.cargo_deny);
+        step::succeed(check.args(["--offline", "check", "licenses", "bans", "sources"]))
+    });
+}
+
+fn template(steps: &Steps) {
+    steps.run("template: cfn-lint", || {
+        let tool = install::cfn_lint().map_err(reason)?;
+        step::succeed(install::in_workspace(tool.cfn_lint).arg("template.yaml"))
+    });
+    steps.run("template: sam validate", || {
+        let tool = install::sam().map_err(reason)?;
+        // A region is asked for, though nothing is: the check is a local one.
+        let mut validate = install::in_workspace(tool.sam);
+        validate.args(["validate", "--lint", "--region", "eu-west-1", "--template", "template.yaml"]);
+        step::succeed(validate.env("SAM_CLI_TELEMETRY", "0"))
+    });
+}
+
+fn mysql() -> ExitCode {
+    let steps = Steps::new();
+    match install::mysql() {
+        Ok(_) => {
+            build(&steps);
+            let mut tests = install::cargo();
+            tests.args([
+                "test",
+                "--workspace",
+                "--test",
+                "it",
+                "--no-fail-fast",
+                "--",
+                "--skip",
+                "architecture",
+            ]);
+            steps.shown("tests on MySQL", tests.env(SERVER, "mysql"));
+        }
+        Err(error) => steps.skip("tests on MySQL", &format!("no MySQL server can be had: {}", reason(error))),
+    }
+    steps.finish()
+}
