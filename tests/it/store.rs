@@ -3,4 +3,5 @@
 mod claim;
 mod connection;
 mod lanes;
+mod literal;
 mod record;

@@ -19,7 +19,7 @@ use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
     thread,
     time::Duration,
 };
@@ -100,13 +100,12 @@ pub(crate) async fn run(args: Args) -> Outcome {
 /// The yardstick and the servers' stand-ins are part of every figure, so they must not run unoptimised.
 fn again_optimised(args: &Args) -> Outcome {
     eprintln!("building the benchmark itself, optimised");
-    let status = Command::new(env!("CARGO"))
+    let status = install::cargo()
         .args(["run", "--quiet", "--profile", "measure", "--package", "xtask", "--", "bench"])
         .args(["--emails", &args.emails.to_string(), "--rows", &args.rows.to_string()])
         .args(args.durable.then_some("--durable"))
         .args(args.function.iter().flat_map(|file| [OsStr::new("--function"), file.as_os_str()]))
         .args(args.against.iter().flat_map(|file| [OsStr::new("--against"), file.as_os_str()]))
-        .current_dir(install::workspace())
         .status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod content;
+mod flights;
 mod line;
 mod waiting;
 
@@ -14,13 +15,17 @@ use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Insta
 use doorbell::{Bell, Lane, body::UnreadableBody};
 use fastrand::Rng;
 use futures_util::FutureExt as _;
-use tokio::task::JoinSet;
 
 use self::{
-    attempt::{Flight, Landed},
+    attempt::Begun,
+    flights::{Flight, Flights},
     line::Line,
 };
-use crate::{config::SendPolicy, mailer::Mailer, store::Database};
+use crate::{
+    config::SendPolicy,
+    mailer::{Mailer, SendOutcome},
+    store::Database,
+};
 
 /// One doorbell of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,77 +76,90 @@ where
 
     /// Handles the doorbells of one invocation, which ends at `deadline` at the latest; one answer for each, in order.
     ///
-    /// A panic costs what it interrupted and nothing else: the answers that were not given are [`Answer::Again`].
+    /// A panic costs the email that it interrupted and nothing else.
     pub async fn dispatch(&self, doorbells: &[Doorbell], deadline: Instant, dice: &mut Rng) -> Vec<Answer> {
         let mut line = Line::new(&self.database, deadline);
         let mut answers = vec![None; doorbells.len()];
-        let work = AssertUnwindSafe(self.work(doorbells, &mut answers, &mut line, dice)).catch_unwind();
-        if work.await.is_err() {
-            tracing::error!(error.kind = "panic", "the invocation panicked between two emails");
-        }
-        line.close().await;
-        answers.into_iter().map(|answer| answer.unwrap_or(Answer::Again)).collect()
-    }
-
-    async fn work(
-        &self,
-        doorbells: &[Doorbell],
-        answers: &mut [Option<Answer>],
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) {
         let mut waiting: VecDeque<usize> = (0..doorbells.len()).collect();
-        let mut flights: JoinSet<Landed> = JoinSet::new();
-        let mut flying: Vec<Flight> = Vec::new();
+        let mut flights = Flights::default();
         loop {
-            while flying.len() < self.policy.concurrency {
-                let Some(index) = next(doorbells, answers, &flying, &mut waiting) else { break };
+            // What has landed is recorded before anything else begins, however long that may take.
+            while let Some((flight, outcome)) = flights.landed() {
+                let index = flight.index;
+                answers[index] = Some(self.record(flight, outcome, &mut line, dice).await);
+            }
+            let may_start = flights.len() < self.policy.concurrency;
+            if may_start && let Some(index) = next(doorbells, &flights, &mut waiting) {
                 answers[index] = match &doorbells[index].email_id {
                     Err(unreadable) => {
                         tracing::warn!(error.kind = unreadable.kind(), "doorbell.unreadable");
                         Some(Answer::Again)
                     }
-                    Ok(_) if group_failed(doorbells, answers, index) => Some(Answer::Again),
-                    Ok(id) => match self.begin(*id, &doorbells[index], line, dice).await {
-                        attempt::Begun::Answered(answer) => Some(answer),
-                        attempt::Begun::Ready(attempt) => {
-                            let mailer = Arc::clone(&self.mailer);
-                            let (request, timeout) = (attempt.request, attempt.timeout);
-                            // Boxed: the SDK's future has tens of kilobytes, and a task is moved several times.
-                            let call = Box::pin(async move { mailer.call(request, timeout).await });
-                            let task = flights.spawn(call);
-                            flying.push(Flight { index, task: task.id(), attempt: attempt.facts });
-                            None
-                        }
-                    },
+                    Ok(_) if group_failed(doorbells, &answers, index) => Some(Answer::Again),
+                    Ok(id) => self.start(index, *id, &doorbells[index], &mut flights, &mut line, dice).await,
                 };
+            } else if let Some((flight, outcome)) = flights.next_landed().await {
+                let index = flight.index;
+                answers[index] = Some(self.record(flight, outcome, &mut line, dice).await);
+            } else {
+                break;
             }
-            // A task that panicked reports under its id, too.
-            let Some(landed) = flights.join_next_with_id().await else { break };
-            let (task, outcome) = match landed {
-                Ok((task, outcome)) => (task, Some(outcome)),
-                Err(panic) => (panic.id(), None),
-            };
-            if let Some(at) = flying.iter().position(|flight| flight.task == task) {
-                let flight = flying.swap_remove(at);
-                answers[flight.index] = Some(self.land(flight.attempt, outcome, line, dice).await);
+        }
+        line.close().await;
+        answers.into_iter().map(|answer| answer.unwrap_or(Answer::Again)).collect()
+    }
+
+    /// Begins with one doorbell: its answer, or `None` when its send is under way.
+    async fn start(
+        &self,
+        index: usize,
+        id: u64,
+        doorbell: &Doorbell,
+        flights: &mut Flights,
+        line: &mut Line<'_>,
+        dice: &mut Rng,
+    ) -> Option<Answer> {
+        match AssertUnwindSafe(self.begin(id, doorbell, line, dice)).catch_unwind().await {
+            Ok(Begun::Answered(answer)) => Some(answer),
+            Ok(Begun::Ready(ready)) => {
+                let mailer = Arc::clone(&self.mailer);
+                // Boxed: the SDK's future has tens of kilobytes, and a task is moved several times.
+                let call = Box::pin(async move { mailer.call(ready.request, ready.timeout).await });
+                flights.take_off(index, ready.facts, call);
+                None
             }
+            Err(_) => Some(interrupted(line).await),
+        }
+    }
+
+    /// Records what came of a send.
+    async fn record(
+        &self,
+        flight: Flight,
+        outcome: Option<SendOutcome>,
+        line: &mut Line<'_>,
+        dice: &mut Rng,
+    ) -> Answer {
+        let landing = AssertUnwindSafe(self.land(flight.attempt, outcome, line, dice)).catch_unwind();
+        match landing.await {
+            Ok(answer) => answer,
+            Err(_) => interrupted(line).await,
         }
     }
 }
 
+/// After a panic between claim and record: nobody knows what the connection was in the middle of.
+async fn interrupted(line: &mut Line<'_>) -> Answer {
+    line.close_session().await;
+    Answer::Again
+}
+
 /// The next doorbell that may start: one whose group has nothing under way.
-fn next(
-    doorbells: &[Doorbell],
-    answers: &[Option<Answer>],
-    flying: &[Flight],
-    waiting: &mut VecDeque<usize>,
-) -> Option<usize> {
+fn next(doorbells: &[Doorbell], flights: &Flights, waiting: &mut VecDeque<usize>) -> Option<usize> {
     let free = |index: &usize| {
         let group = doorbells[*index].group.as_ref();
-        group.is_none() || !flying.iter().any(|flight| doorbells[flight.index].group.as_ref() == group)
+        group.is_none() || !flights.indices().any(|flying| doorbells[flying].group.as_ref() == group)
     };
-    debug_assert!(waiting.iter().all(|index| answers[*index].is_none()));
     let at = waiting.iter().position(free)?;
     waiting.remove(at)
 }

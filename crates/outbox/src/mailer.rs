@@ -58,6 +58,9 @@ pub enum Consequence {
     Permanent,
     /// This email may be taken later: back to `pending`, the attempt counts.
     Later,
+    /// Perhaps only this sender is refused, perhaps everybody: back to `pending` for at least this long, the attempt is
+    /// given back; three such answers in a row and the lane rests.
+    Doubt(Duration),
     /// The account or the path is the cause, not the email: back to `pending`, the attempt is given back, and the
     /// lane rests for at least this long.
     Rest(Duration),

@@ -138,3 +138,57 @@ async fn a_panic_costs_one_email_and_the_connection_still_closes() {
     assert_eq!(proxy.totals().connections, 1);
     assert!(proxy.connections()[0].quit, "it ended with COM_QUIT");
 }
+
+/// A bell that panics, or never answers.
+#[derive(Default)]
+struct BadBell {
+    hangs: bool,
+}
+
+impl doorbell::Bell for BadBell {
+    async fn ring(&self, _: doorbell::Ring) -> Result<doorbell::Rung, doorbell::RingError> {
+        assert!(self.hangs, "a defect between two emails");
+        std::future::pending().await
+    }
+
+    fn lane_of_queue(&self, _: &str) -> Lane {
+        Lane::Urgent
+    }
+}
+
+#[tokio::test]
+async fn a_panic_between_two_emails_leaves_the_others_alone() {
+    let stage = Stage::new().await;
+    let (first, last) = (stage.table.insert(&[]).await, stage.table.insert(&[]).await);
+    let (proxy, url) = stage.table.proxied().await;
+    let dispatcher = Dispatcher::new(reach(&url, Tls::Off), stage.mailer(), BadBell::default(), POLICY);
+    // The second is not there: it would be rung again.
+    let doorbells = [doorbell(first), doorbell(4711), doorbell(last)];
+    let answers = dispatcher.dispatch(&doorbells, half_a_minute(), &mut Rng::new()).await;
+    assert_eq!(answers, [Answer::Done, Answer::Again, Answer::Done]);
+    for id in [first, last] {
+        assert_eq!(stage.table.state(id).await, "sent");
+    }
+    proxy.idle().await;
+    assert_eq!(proxy.totals().peak_open, 1);
+    assert!(proxy.connections().iter().all(|connection| connection.quit));
+}
+
+#[tokio::test]
+async fn a_queue_that_hangs_does_not_keep_an_acceptance_from_being_written() {
+    let stage = Stage::new().await;
+    let id = stage.table.insert(&[]).await;
+    let mut doorbells = vec![doorbell(id)];
+    for _ in 0..3 {
+        let later = stage.table.insert(&[("due_at", "UTC_TIMESTAMP(6) + INTERVAL 100 SECOND")]).await;
+        doorbells.push(doorbell(later));
+    }
+    let policy = outbox::config::SendPolicy { ses_timeout: Duration::from_millis(500), ..POLICY };
+    let dispatcher = Dispatcher::new(stage.table.plain(), stage.mailer(), BadBell { hangs: true }, policy);
+    let deadline = std::time::Instant::now() + Duration::from_secs(6);
+    let answers = dispatcher.dispatch(&doorbells, deadline, &mut Rng::new()).await;
+    assert!(std::time::Instant::now() < deadline, "it ended in time");
+    assert_eq!(answers[0], Answer::Done);
+    assert!(answers[1..].iter().all(|answer| *answer == Answer::Again), "{answers:?}");
+    assert_eq!(stage.table.state(id).await, "sent");
+}

@@ -226,3 +226,19 @@ async fn the_record_loses_a_deadlock_and_is_written_all_the_same() {
 async fn run(connection: &mut sqlx::MySqlConnection, sql: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await.expect("executed");
 }
+
+#[tokio::test]
+async fn a_server_whose_defaults_would_undo_the_claim_is_refused() {
+    let _one = ILL_TREATMENT.lock().await;
+    for default in ["SET GLOBAL autocommit = 0", "SET GLOBAL init_connect = 'SET autocommit = 0'"] {
+        let (server, database) = own_server(&[]).await;
+        let server: &'static Server = Box::leak(Box::new(server));
+        let stage = Stage::on(Table { server, database }).await;
+        let id = stage.table.insert(&[]).await;
+        stage.table.execute(default).await;
+        let (answer, rings) = stage.ring(id).await;
+        assert_eq!((answer, rings.len()), (Answer::Done, 1), "{default}");
+        assert_eq!(stage.ses.request_count(), 0, "{default}");
+        server.stop().await.expect("stopped");
+    }
+}

@@ -67,6 +67,36 @@ async fn with_tls_it_is_the_same() {
 }
 
 #[tokio::test]
+async fn a_batch_takes_one_connection_and_a_broken_one_is_replaced() {
+    let site = Site::new().await;
+    let proxy = Proxy::start(([127, 0, 0, 1], site.server.port()).into()).await.expect("a free port");
+    let url = site.database.url().replace(&site.server.port().to_string(), &proxy.port().to_string());
+    let function = site.function().env("DATABASE_URL", &url).env("SEND_CONCURRENCY", "1");
+    let environment = site.start(function).await;
+    let before = site.server.connections_made().await.expect("status");
+    // Flight 2 is the record of the first email, and flight 3 the claim of the second.
+    for (broken, connections) in [(false, 1), (true, 2)] {
+        proxy.reset();
+        if broken {
+            proxy.lose_answer(2);
+        }
+        let mut bodies = Vec::new();
+        for _ in 0..4 {
+            bodies.push(site.insert("ada@customer.example").await.to_string());
+        }
+        assert_eq!(environment.invoke(&event(&bodies)).await.response(), all_done());
+        proxy.idle().await;
+        assert_eq!((proxy.totals().connections, proxy.totals().peak_open), (connections, 1), "{broken}");
+        for body in bodies {
+            let id = body.parse().expect("an id");
+            assert_eq!((site.state(id).await.as_str(), site.ses.times_taken(id)), ("sent", 1), "{broken}");
+        }
+    }
+    assert_eq!(site.server.connections_made().await.expect("status") - before, 3);
+    site.nobody_is_connected().await;
+}
+
+#[tokio::test]
 async fn three_environments_hold_three_connections_at_most() {
     let site = Site::new().await;
     let proxy = Proxy::start(([127, 0, 0, 1], site.server.port()).into()).await.expect("a free port");

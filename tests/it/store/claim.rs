@@ -192,23 +192,63 @@ async fn the_rate_is_shared_and_bulk_leaves_room() {
     assert!((bulk + 1.0..=most(10.0)).contains(&all), "urgent still finds room: {admitted:?} in {elapsed} s");
 }
 
+/// Claims `id` at this rate, however often it takes; panics when it takes longer than the rate's horizon could explain.
+async fn claim_in_the_end(session: &mut Session, id: u64, pace: Pace) {
+    for serial in 0..60 {
+        let attempt = AttemptId::new(3, serial);
+        let lease = Duration::from_secs(60);
+        let request = ClaimRequest { id, attempt: &attempt, lease, pace: Some(pace), probe: false };
+        match session.claim(request, soon()).await.expect("an answer") {
+            Claim::Claimed(_) => return,
+            Claim::NotClaimed(NotClaimed::NoSlot { free_in, .. }) => {
+                assert!(free_in <= Duration::from_secs(1), "{free_in:?}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Claim::NotClaimed(other) => panic!("{other:?}"),
+        }
+    }
+    panic!("sending is frozen");
+}
+
 #[tokio::test]
 async fn a_clock_that_was_set_back_does_not_freeze_sending() {
     let table = Table::new().await;
+    let pace = Pace::new(100).expect("a pace");
+    let mut session = open(&table.plain()).await;
     table.execute("UPDATE send_rate SET tat = UTC_TIMESTAMP(6) + INTERVAL 1 DAY").await;
     let id = table.insert(&[]).await;
+    claim_in_the_end(&mut session, id, pace).await;
+    // Nor does a row that pretends to have a thousand recipients.
+    let many = "(WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) \
+        SELECT JSON_ARRAYAGG(CONCAT('a', i, '@customer.example')) FROM n)";
+    let id = table.insert(&[("to_addresses", many)]).await;
+    claim_in_the_end(&mut session, id, pace).await;
+    let id = table.insert(&[]).await;
+    claim_in_the_end(&mut session, id, pace).await;
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_waited_too_long_claims_nothing() {
+    let table = Table::new().await;
+    let id = table.insert(&[]).await;
+    let mut rival = table.database.admin().connect().await.expect("connected");
+    sqlx::raw_sql("BEGIN; UPDATE send_rate SET tat = UTC_TIMESTAMP(6)")
+        .execute(&mut rival)
+        .await
+        .expect("locked");
     let mut session = open(&table.plain()).await;
     let attempt = AttemptId::new(1, 1);
-    let request = ClaimRequest {
-        id,
-        attempt: &attempt,
-        lease: Duration::from_mins(1),
-        pace: Pace::new(100),
-        probe: false,
-    };
-    match refused(session.claim(request, soon()).await.expect("an answer")) {
-        NotClaimed::NoSlot { free_in, .. } => assert!(free_in <= Duration::from_secs(1), "{free_in:?}"),
-        other => panic!("{other:?}"),
-    }
+    let lease = Duration::from_secs(60);
+    let request = ClaimRequest { id, attempt: &attempt, lease, pace: Pace::new(100), probe: false };
+    let patience = std::time::Instant::now() + Duration::from_millis(600);
+    let error = session.claim(request, patience).await.expect_err("it waits for the rate's row");
+    assert!(matches!(error, outbox::store::StoreError::TimedOut(_)), "{error:?}");
     session.close().await;
+    sqlx::raw_sql("COMMIT").execute(&mut rival).await.expect("released");
+    // The server goes on with what nobody waits for any more; when it is through, a new claim finds the row free.
+    let mut session = open(&table.plain()).await;
+    claim_in_the_end(&mut session, id, Pace::new(100).expect("a pace")).await;
+    session.close().await;
+    assert_eq!(table.column(id, "attempts").await.as_deref(), Some("1"));
 }

@@ -31,8 +31,8 @@ async fn every_verdict_leads_to_its_state() {
         (Verdict::Retry { wait, give_back: false, reason }, State::Pending, 1),
         (Verdict::Retry { wait, give_back: true, reason }, State::Pending, 0),
         (Verdict::Release { wait }, State::Pending, 0),
+        (Verdict::Withdraw { wait }, State::Pending, 0),
         (Verdict::Fail { reason }, State::Failed, 1),
-        (Verdict::Expire { reason }, State::Expired, 1),
         (Verdict::Suppress, State::Suppressed, 1),
         (Verdict::Unknown { reason }, State::Unknown, 1),
     ];
@@ -89,7 +89,7 @@ async fn an_unresolved_earlier_attempt_makes_every_end_an_honest_one() {
     let mut session = open(&table.plain()).await;
     let reason = Reason::new("rejected", "Rejected.");
     let reason = &reason;
-    let verdicts = [Verdict::Fail { reason }, Verdict::Expire { reason }, Verdict::Suppress];
+    let verdicts = [Verdict::Fail { reason }, Verdict::Suppress];
     for (serial, verdict) in (1..).zip(verdicts) {
         let id = table.insert(&[("resends", "1")]).await;
         let attempt = AttemptId::new(1, serial);

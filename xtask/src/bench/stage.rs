@@ -4,7 +4,6 @@ use std::{
     iter,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -220,10 +219,7 @@ fn event(body: &str) -> Value {
 fn build() -> Result<PathBuf, Failure> {
     const PACKAGE: &str = "dispatch-sqs";
     eprintln!("building {PACKAGE} as it ships (some minutes when something changed)");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--package", PACKAGE])
-        .current_dir(install::workspace())
-        .status()?;
+    let status = install::cargo().args(["build", "--quiet", "--release", "--package", PACKAGE]).status()?;
     if !status.success() {
         return Err(format!("{PACKAGE} does not build").into());
     }

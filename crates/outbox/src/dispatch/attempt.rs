@@ -12,6 +12,7 @@ use super::{
     Answer, Dispatcher, Doorbell,
     content::{checked, is_content_error},
     line::Line,
+    waiting::SOON,
 };
 use crate::{
     mailer::{Consequence, Mailer, Reason, Refusal, SendOutcome},
@@ -19,19 +20,6 @@ use crate::{
     state::{AttemptId, State},
     store::{Claim, ClaimRequest, Claimed, LaneReport, NotClaimed, Record, StoreError, Verdict},
 };
-
-/// What comes back from a call; its index is the flight's.
-pub(super) type Landed = SendOutcome;
-
-/// A send under way.
-pub(super) struct Flight {
-    /// Its doorbell.
-    pub(super) index: usize,
-    /// The task that makes the call.
-    pub(super) task: tokio::task::Id,
-    /// What the record will need.
-    pub(super) attempt: Attempt,
-}
 
 /// What is known of an attempt from its claim on.
 pub(super) struct Attempt {
@@ -63,13 +51,11 @@ pub(super) enum Begun<R> {
 }
 
 /// Kept back from the end of an invocation for the record, a reconnect and the good-bye.
-const RESERVE: Duration = Duration::from_secs(2);
+pub(super) const RESERVE: Duration = Duration::from_secs(2);
 /// The lease outlives the invocation by this much, so that only a dead process loses it.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// A sending slot that is free within this is waited for.
 const WORTH_WAITING: Duration = Duration::from_millis(500);
-/// Rings again within this when the cause lies with nobody in particular.
-const SOON: Duration = Duration::from_secs(30);
 
 impl<M, B> Dispatcher<M, B>
 where
@@ -87,7 +73,10 @@ where
     ) -> Begun<M::Prepared> {
         if self.call_timeout(line).is_none() || line.given_up() {
             // Nothing is claimed that could not be finished; another invocation has the time.
-            return Begun::Answered(self.ring_unseen(id, doorbell, up_to(SOON, dice)).await);
+            if !line.given_up() {
+                tracing::warn!(email_id = id, "invocation.short_of_time");
+            }
+            return Begun::Answered(self.ring_unseen(id, doorbell, up_to(SOON, dice), line).await);
         }
         let token = AttemptId::new(unix_ms(), dice.u128(..));
         let claimed_at = Instant::now();
@@ -99,7 +88,10 @@ where
                 self.check(id, token, claimed_at, lease, *claimed, probe, line, dice).await
             }
             Ok(Claim::NotClaimed(why)) => Begun::Answered(self.wait(id, doorbell, why, line, dice).await),
-            Err(error) => Begun::Answered(self.claim_failed(id, doorbell, &token, &error, line, dice).await),
+            Err(error) => {
+                let probe = request.probe;
+                Begun::Answered(self.claim_failed(id, doorbell, &token, probe, &error, line, dice).await)
+            }
         }
     }
 
@@ -107,12 +99,18 @@ where
     async fn claim(&self, request: &mut ClaimRequest<'_>, line: &mut Line<'_>) -> Result<Claim, StoreError> {
         let deadline = line.deadline();
         let mut waits = 0;
-        let mut repeated = false;
+        let (mut repeated, mut looked_again) = (false, false);
         loop {
             match line.session().await?.claim(*request, deadline).await {
                 Err(error) if error.is_contended() && !repeated => repeated = true,
                 Ok(Claim::NotClaimed(NotClaimed::WantsProbe { .. })) if !request.probe => {
                     request.probe = true;
+                }
+                // Nothing speaks against it: somebody holds a lock, or a slot, the time or the lane came free between the
+                // claim and the look at the row.
+                Ok(Claim::NotClaimed(NotClaimed::Locked)) if !looked_again => {
+                    looked_again = true;
+                    request.probe = false;
                 }
                 Ok(Claim::NotClaimed(NotClaimed::NoSlot { free_in, .. }))
                     if free_in <= WORTH_WAITING && waits < 3 && self.call_timeout(line).is_some() =>
@@ -126,11 +124,13 @@ where
     }
 
     /// The claim's answer is lost or an error: the claim may have been made all the same, so it is given back.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one attempt, used once")]
     async fn claim_failed(
         &self,
         id: u64,
         doorbell: &Doorbell,
         token: &AttemptId,
+        probe: bool,
         error: &StoreError,
         line: &mut Line<'_>,
         dice: &mut Rng,
@@ -138,7 +138,7 @@ where
         let wait = up_to(SOON, dice).max(Duration::from_secs(1));
         tracing::error!(email_id = id, error.kind = error.kind(), error.detail = %error, "claim.failed");
         if line.given_up() || error.is_contended() {
-            return self.ring_unseen(id, doorbell, wait).await;
+            return self.ring_unseen(id, doorbell, wait, line).await;
         }
         line.heal(error).await;
         let reason;
@@ -153,17 +153,25 @@ where
                 );
                 Verdict::Fail { reason: &reason }
             }
-            _ => Verdict::Release { wait },
+            StoreError::Protocol(_) => {
+                reason = Reason::new(
+                    "row_unreadable",
+                    "The database's answer for this row was not understood; its text may not be valid.",
+                );
+                Verdict::Fail { reason: &reason }
+            }
+            _ => Verdict::Withdraw { wait },
         };
-        match line.record(Record { id, attempt: token, verdict, lane: None }, dice).await {
+        let lane = probe.then_some((doorbell.lane.as_str(), LaneReport::Unprobed));
+        match line.record(Record { id, attempt: token, verdict, lane }, dice).await {
             Ok(Some(state)) if state.is_terminal() => {
                 tracing::warn!(email_id = id, attempt_id = %token, state = %state, "email.{state}");
                 Answer::Done
             }
-            Ok(_) => self.ring_unseen(id, doorbell, wait).await,
+            Ok(_) => self.ring_unseen(id, doorbell, wait, line).await,
             Err(error) => {
                 tracing::error!(email_id = id, attempt_id = %token, error.kind = error.kind(), "release.failed");
-                self.ring_unseen(id, doorbell, wait).await
+                self.ring_unseen(id, doorbell, wait, line).await
             }
         }
     }
@@ -193,19 +201,23 @@ where
             lane_is_struck: claimed.lane_is_struck,
             probe,
         };
-        let email = match checked(claimed, lane.is_ok()) {
-            Ok(Some(email)) => email,
-            Ok(None) => return Begun::Answered(self.end(&facts, Verdict::Suppress, None, line, dice).await),
-            Err(reason) => {
+        // A panic here is certain not to have sent anything; what it interrupted is pure.
+        let prepared = catch_unwind(AssertUnwindSafe(|| {
+            Ok::<_, Reason>(
+                checked(claimed, lane.is_ok())?.map(|email| self.mailer.prepare(&email, &facts.token)),
+            )
+        }));
+        let request = match prepared {
+            Ok(Ok(Some(Ok(request)))) => request,
+            Ok(Ok(Some(Err(refusal)))) => {
+                return Begun::Answered(self.not_sent(&facts, false, &refusal, line, dice).await);
+            }
+            Ok(Ok(None)) => {
+                return Begun::Answered(self.end(&facts, Verdict::Suppress, None, line, dice).await);
+            }
+            Ok(Err(reason)) => {
                 let verdict = Verdict::Fail { reason: &reason };
                 return Begun::Answered(self.end(&facts, verdict, Some(reason.kind), line, dice).await);
-            }
-        };
-        // A panic here is certain not to have sent anything; what it interrupted is pure.
-        let request = match catch_unwind(AssertUnwindSafe(|| self.mailer.prepare(&email, &facts.token))) {
-            Ok(Ok(request)) => request,
-            Ok(Err(refusal)) => {
-                return Begun::Answered(self.not_sent(&facts, false, &refusal, line, dice).await);
             }
             Err(_) => return Begun::Answered(self.give_back(&facts, "panic", line, dice).await),
         };
@@ -308,20 +320,23 @@ where
             Consequence::Later => {
                 (retry.backoff(facts.attempts, dice), false, facts.attempts >= retry.max_attempts, trusted)
             }
-            Consequence::Rest(at_least) => (
+            Consequence::Doubt(at_least) | Consequence::Rest(at_least) => (
                 at_least + up_to(at_least.max(Duration::from_secs(1)), dice),
                 true,
                 facts.trying_for >= retry.retry_for,
-                Some(LaneReport::Rest { at_least, probe: facts.probe }),
+                Some(match consequence {
+                    Consequence::Rest(_) => LaneReport::Rest { at_least, probe: facts.probe },
+                    _ => LaneReport::Doubtful { probe: facts.probe },
+                }),
             ),
         };
-        let verdict = if over {
-            Verdict::Fail { reason }
-        } else if facts.expires_in.is_some_and(|left| left <= facts.claimed_at.elapsed() + wait) {
-            Verdict::Expire { reason }
-        } else {
-            Verdict::Retry { wait, give_back, reason }
+        // Whoever comes when `expires_at` is over ends the email then, and not before.
+        let wait = match facts.expires_in {
+            Some(left) => wait.min(left.saturating_sub(facts.claimed_at.elapsed())),
+            None => wait,
         };
+        let verdict =
+            if over { Verdict::Fail { reason } } else { Verdict::Retry { wait, give_back, reason } };
         match self.write(facts, verdict, report, Some(reason.kind), line, dice).await {
             Some(State::Pending) => self.ring_waiting(facts.id, facts.lane, wait, line).await,
             _ => Answer::Done,

@@ -7,8 +7,11 @@ use fastrand::Rng;
 use crate::{
     retry::up_to,
     state::State,
-    store::{Database, Record, Session, StoreError},
+    store::{Database, Record, Session, StoreError, Verdict},
 };
+
+/// Kept back for COM_QUIT and the server's good-bye.
+const GOOD_BYE: Duration = Duration::from_secs(1);
 
 /// Holds at most one connection.
 #[derive(Debug)]
@@ -23,10 +26,13 @@ pub(super) struct Line<'d> {
 
 impl<'d> Line<'d> {
     pub(super) fn new(database: &'d Database, deadline: Instant) -> Self {
-        Self { database, session: None, began: Instant::now(), deadline, given_up: false }
+        let began = Instant::now();
+        let left = deadline.saturating_duration_since(began);
+        let deadline = began + left.saturating_sub(GOOD_BYE.min(left / 4));
+        Self { database, session: None, began, deadline, given_up: false }
     }
 
-    /// When the invocation ends.
+    /// When the invocation's work ends: early enough to say good-bye before the process is stopped.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -45,7 +51,10 @@ impl<'d> Line<'d> {
     pub(super) async fn session(&mut self) -> Result<&mut Session, StoreError> {
         if self.session.is_none() {
             match self.database.connect(self.deadline).await {
-                Ok(session) => self.session = Some(session),
+                Ok(session) => {
+                    self.session = Some(session);
+                    self.given_up = false;
+                }
                 Err(error) => {
                     self.given_up = true;
                     return Err(error);
@@ -63,14 +72,15 @@ impl<'d> Line<'d> {
     }
 
     /// Writes a record whatever it takes before the deadline: contention is waited out, and a connection that broke
-    /// meanwhile is replaced once.
+    /// meanwhile is replaced: once, or as often as there is time for it when what would be lost is an acceptance.
     pub(super) async fn record(
         &mut self,
         record: Record<'_>,
         dice: &mut Rng,
     ) -> Result<Option<State>, StoreError> {
         let deadline = self.deadline;
-        let mut replaced = false;
+        let most = if matches!(record.verdict, Verdict::Accepted { .. }) { u32::MAX } else { 1 };
+        let mut replaced = 0;
         loop {
             let written = match self.session().await {
                 Ok(session) => session.record(record, deadline).await,
@@ -81,17 +91,24 @@ impl<'d> Line<'d> {
                 Err(error) => error,
             };
             self.heal(&error).await;
-            if error.is_contended() && Instant::now() < deadline {
-                tokio::time::sleep(up_to(Duration::from_millis(50), dice)).await;
-            } else if error.ends_session() && !replaced && !self.given_up {
-                replaced = true;
+            let patience = if error.is_contended() {
+                Duration::from_millis(50)
+            } else if error.ends_session() && replaced < most {
+                replaced += 1;
+                // The first time at once; a server that restarts refuses within microseconds.
+                Duration::from_millis(200) * (replaced - 1).min(5)
             } else {
                 return Err(error);
+            };
+            if Instant::now() + patience >= deadline {
+                return Err(error);
             }
+            tokio::time::sleep(up_to(patience, dice)).await;
         }
     }
 
-    async fn close_session(&mut self) {
+    /// Closes the connection, in whatever state a panic left it.
+    pub(super) async fn close_session(&mut self) {
         if let Some(session) = self.session.take() {
             session.close().await;
         }

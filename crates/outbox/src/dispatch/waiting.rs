@@ -1,16 +1,20 @@
 //! Doorbells for rows that are not to be sent now.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use doorbell::{Bell, Lane, Ring, Rung};
 use fastrand::Rng;
 
-use super::{Answer, Dispatcher, Doorbell, line::Line};
+use super::{Answer, Dispatcher, Doorbell, attempt::RESERVE, line::Line};
 use crate::{
     mailer::{Mailer, Reason},
     retry::{ring_again_in, up_to},
-    store::{NotClaimed, Pace, Place, Postpone},
+    state::State,
+    store::{NotClaimed, Pace, Place, Postpone, StoreError},
 };
+
+/// Rings again within this when the cause lies with nobody in particular.
+pub(super) const SOON: Duration = Duration::from_secs(30);
 
 /// Room in the line for one email when sending is not paced.
 const SPACING: Duration = Duration::from_millis(20);
@@ -46,7 +50,7 @@ where
                     return Answer::Done;
                 };
                 let tries = doorbell.tries + 1;
-                return self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }).await;
+                return self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }, line).await;
             }
             NotClaimed::AcceptedEarlier => return self.settle(id, doorbell, line, dice).await,
             NotClaimed::Expired { .. } => return self.expire(id, doorbell, line, dice).await,
@@ -83,7 +87,7 @@ where
             Ok(None) => Answer::Done,
             Err(error) => {
                 line.heal(&error).await;
-                self.ring_unseen(id, doorbell, up_to(Postpone::LONGEST / 30, dice)).await
+                self.ring_unseen(id, doorbell, up_to(SOON, dice), line).await
             }
         }
     }
@@ -111,33 +115,47 @@ where
         &self,
         id: u64,
         doorbell: &Doorbell,
-        ended: Result<Option<crate::state::State>, crate::store::StoreError>,
+        ended: Result<Option<State>, StoreError>,
         line: &mut Line<'_>,
         dice: &mut Rng,
     ) -> Answer {
         match ended {
+            // Somebody holds a lock on the row: it was left alone.
+            Ok(Some(State::Pending)) => self.ring_unseen(id, doorbell, up_to(SOON, dice), line).await,
             Ok(state) => {
-                let state = state.map_or("gone", crate::state::State::as_str);
+                let state = state.map_or("gone", State::as_str);
                 tracing::info!(email_id = id, state, "email.ended");
                 Answer::Done
             }
             Err(error) => {
                 line.heal(&error).await;
-                self.ring_unseen(id, doorbell, up_to(Postpone::LONGEST / 30, dice)).await
+                self.ring_unseen(id, doorbell, up_to(SOON, dice), line).await
             }
         }
     }
 
     /// Rings again for a row that could not be looked at. There is no `rung_at` to move; a second doorbell does no harm.
-    pub(super) async fn ring_unseen(&self, id: u64, doorbell: &Doorbell, delay: Duration) -> Answer {
-        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries: doorbell.tries }).await
+    pub(super) async fn ring_unseen(
+        &self,
+        id: u64,
+        doorbell: &Doorbell,
+        delay: Duration,
+        line: &Line<'_>,
+    ) -> Answer {
+        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries: doorbell.tries }, line).await
     }
 
-    /// Rings; without a queue, the sweep will.
-    pub(super) async fn ring(&self, ring: Ring) -> Answer {
-        match self.bell.ring(ring).await {
-            Ok(Rung::Yes | Rung::NoQueue) => Answer::Done,
-            Err(error) => {
+    /// Rings, while there is time; without a queue, the sweep will.
+    pub(super) async fn ring(&self, ring: Ring, line: &Line<'_>) -> Answer {
+        // What has been sent meanwhile must still be recorded: a queue that hangs may not use up the time for that.
+        let left = line.deadline().saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
+        match tokio::time::timeout(left, self.bell.ring(ring)).await {
+            Ok(Ok(Rung::Yes | Rung::NoQueue)) => Answer::Done,
+            Err(_) => {
+                tracing::error!(email_id = ring.email_id, error.kind = "queue_slow", "doorbell.not_rung");
+                Answer::Again
+            }
+            Ok(Err(error)) => {
                 tracing::error!(
                     email_id = ring.email_id,
                     error.kind = "queue_unreachable",
@@ -161,7 +179,7 @@ where
             // Longer than the queue can wait: the sweep rings.
             return Answer::Done;
         }
-        let answer = self.ring(doorbell::Ring { email_id: id, lane, delay: wait, tries: 0 }).await;
+        let answer = self.ring(Ring { email_id: id, lane, delay: wait, tries: 0 }, line).await;
         if answer == Answer::Again {
             let deadline = line.deadline();
             // Best effort: otherwise the row waits for the sweep.

@@ -13,8 +13,9 @@ const MAX_LOCAL_BYTES: usize = 64;
 const MAX_ADDRESS_BYTES: usize = 320;
 /// Encoded words of this many characters still fit what receivers accept as a header; no real name comes near.
 const MAX_NAME_CHARS: usize = 200;
-/// More than any mailbox within the limits above needs; keeps the parser's work bounded.
-const MAX_WRITTEN_BYTES: usize = 4 * MAX_NAME_CHARS + 2 * MAX_ADDRESS_BYTES;
+/// More than any mailbox within the limits above needs. Suppressed addresses are looked up by as many characters
+/// (`store::claim`): a longer mailbox would slip through.
+const MAX_WRITTEN_CHARS: usize = 1_400;
 
 /// A mailbox that can be put into a header as it is: no control character anywhere, an ASCII address.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,12 +35,21 @@ impl Mailbox {
         if let Some(control) = find_control(written) {
             return Err(format!("contains {control}, which no mailbox may"));
         }
-        let written = written.trim();
+        // Spaces around count, as they do where suppressed addresses are looked up.
+        let chars = written.chars().count();
+        if chars > MAX_WRITTEN_CHARS {
+            return Err(format!("has {chars} characters; at most {MAX_WRITTEN_CHARS} work"));
+        }
+        // Nothing else is taken away there either: an address of which more is trimmed here would not be found.
+        let written = written.trim_matches(' ');
         if written.is_empty() {
             return Err("is empty; a mailbox such as Ada <ada@customer.example> is needed".to_owned());
         }
-        if written.len() > MAX_WRITTEN_BYTES {
-            return Err(format!("is too long ({} bytes)", written.len()));
+        if let Some(space) = unusual_space(written) {
+            return Err(format!(
+                "has a white-space character U+{:04X} around it or in its address; write an ordinary space, or none",
+                u32::from(space)
+            ));
         }
         let parsed: Grammar = written.parse().map_err(|_| {
             "is not one mailbox; write ada@customer.example or Ada <ada@customer.example>, with the name in double \
@@ -48,8 +58,7 @@ impl Mailbox {
         })?;
         let (local, domain) = (parsed.email.user(), parsed.email.domain());
         // The grammar skips white space inside an address. What is mailed must be what was written, letter by letter.
-        let inner = written.strip_suffix('>').map_or(written, |rest| rest.rsplit('<').next().unwrap_or(rest));
-        if inner != format!("{local}@{domain}") {
+        if inside(written) != format!("{local}@{domain}") {
             return Err("has white space or quotes inside the address".to_owned());
         }
         let address = format!("{}@{}", local_part(local)?, ascii_domain(domain)?);
@@ -117,6 +126,18 @@ impl fmt::Debug for Mailbox {
     }
 }
 
+/// What stands between the angle brackets, or everything where there are none.
+fn inside(written: &str) -> &str {
+    written.strip_suffix('>').map_or(written, |rest| rest.rsplit('<').next().unwrap_or(rest))
+}
+
+/// White space of Unicode's that looks like a space and is none, anywhere but inside a display name.
+fn unusual_space(written: &str) -> Option<char> {
+    let unusual = |c: &char| c.is_whitespace() && *c != ' ';
+    let ends = [written.chars().next(), written.chars().next_back()];
+    ends.into_iter().flatten().find(unusual).or_else(|| inside(written).chars().find(unusual))
+}
+
 fn local_part(local: &str) -> Result<&str, String> {
     if !local.is_ascii() {
         return Err(
@@ -138,6 +159,12 @@ fn local_part(local: &str) -> Result<&str, String> {
 pub(super) fn ascii_domain(domain: &str) -> Result<String, String> {
     let invalid = || "has a domain after the @ that is not a valid host name".to_owned();
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| invalid())?;
+    // A spelling that only normalisation makes a domain (an invisible character, an ideographic full stop) would pass by
+    // the suppression list, which the database compares as written.
+    let lower = domain.to_lowercase();
+    if lower != ascii && lower != idna::domain_to_unicode(&ascii).0 {
+        return Err(invalid());
+    }
     let label = |label: &str| !label.is_empty() && label.len() <= 63;
     if ascii.is_empty() || ascii.len() > 253 || !ascii.split('.').all(label) {
         return Err(invalid());

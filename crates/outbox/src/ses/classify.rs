@@ -109,7 +109,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn refusal(&self, status: u16) -> Refusal {
-        use Consequence::{Later, Permanent, Rest};
+        use Consequence::{Doubt, Later, Permanent, Rest};
 
         // Some front ends append the namespace: `Code:http://…`, or prefix it: `ns#Code`.
         let code = self.code.unwrap_or_default();
@@ -146,9 +146,13 @@ impl Answer<'_> {
                 "refused: something that the deployment names, such as its configuration set, does not exist",
             ),
             "MessageRejected" => (Permanent, "ses_message_rejected", "rejected the email"),
-            "AccessDenied"
-            | "AccessDeniedException"
-            | "ExpiredToken"
+            // A role is granted identities one by one: perhaps it is only this sender that it may not use.
+            "AccessDenied" | "AccessDeniedException" => (
+                Doubt(ACCESS_REST),
+                "ses_access_denied",
+                "refused the permissions of the deployment for this sender",
+            ),
+            "ExpiredToken"
             | "ExpiredTokenException"
             | "IncompleteSignature"
             | "IncompleteSignatureException"
@@ -169,7 +173,7 @@ impl Answer<'_> {
             _ => match status {
                 429 => (Rest(THROTTLED_REST), "ses_throttled", "refused: too many requests"),
                 401 | 403 | 407 => (
-                    Rest(ACCESS_REST),
+                    Doubt(ACCESS_REST),
                     "ses_access_denied",
                     "refused the credentials or permissions of the deployment",
                 ),

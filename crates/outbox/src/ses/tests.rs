@@ -79,6 +79,7 @@ fn kind(outcome: &SendOutcome) -> (&'static str, &'static str) {
             match refusal.consequence {
                 Consequence::Permanent => "permanent",
                 Consequence::Later => "later",
+                Consequence::Doubt(_) => "doubt",
                 Consequence::Rest(_) => "rest",
             },
             refusal.reason.kind,
@@ -187,10 +188,10 @@ async fn each_refusal_has_its_consequence() {
         (400, "BadRequestException", ("permanent", "ses_bad_request")),
         (400, "ValidationException", ("permanent", "ses_bad_request")),
         (413, "RequestEntityTooLarge", ("permanent", "ses_too_large")),
-        (403, "AccessDeniedException", ("rest", "ses_access_denied")),
+        (403, "AccessDeniedException", ("doubt", "ses_access_denied")),
         (403, "InvalidSignatureException", ("rest", "ses_access_denied")),
         (400, "ExpiredTokenException", ("rest", "ses_access_denied")),
-        (403, "SomethingNew", ("rest", "ses_access_denied")),
+        (403, "SomethingNew", ("doubt", "ses_access_denied")),
         (429, "SomethingNew", ("rest", "ses_throttled")),
         (409, "ConflictException", ("later", "ses_refused")),
         (423, "Locked", ("later", "ses_refused")),
@@ -239,7 +240,7 @@ async fn rests_are_as_long_as_their_cause_lasts() {
     assert_eq!(rest(429, too_many, "Daily message quota exceeded.").await, Consequence::Rest(QUOTA_REST));
     assert_eq!(rest(400, "LimitExceededException", "").await, Consequence::Rest(QUOTA_REST));
     assert_eq!(rest(400, "SendingPausedException", "").await, Consequence::Rest(ACCOUNT_REST));
-    assert_eq!(rest(403, "AccessDeniedException", "").await, Consequence::Rest(ACCESS_REST));
+    assert_eq!(rest(403, "AccessDeniedException", "").await, Consequence::Doubt(ACCESS_REST));
     assert_eq!(rest(404, "NotFoundException", "").await, Consequence::Rest(NOT_FOUND_REST));
 }
 
@@ -247,7 +248,7 @@ async fn rests_are_as_long_as_their_cause_lasts() {
 async fn a_refusal_is_certain_even_when_its_body_is_not_readable() {
     for (status, expected) in [
         ("400 Bad Request", ("later", "ses_refused")),
-        ("403 Forbidden", ("rest", "ses_access_denied")),
+        ("403 Forbidden", ("doubt", "ses_access_denied")),
         ("413 Too Large", ("permanent", "ses_too_large")),
         ("429 Slow", ("rest", "ses_throttled")),
     ] {

@@ -43,6 +43,12 @@ pub enum StoreError {
         /// MySQL's error number.
         code: u16,
     },
+    /// The server's defaults would undo what is written, or mutilate what is read. Nothing was executed.
+    #[error(
+        "the database's defaults do not fit: autocommit must be on, and the client's utf8mb4 be respected \
+             (check autocommit, init_connect and skip-character-set-client-handshake)"
+    )]
+    Unfit,
     /// The server's answer was not understood.
     #[error("the database's answer was not understood")]
     Protocol(#[source] sqlx::Error),
@@ -61,6 +67,7 @@ impl StoreError {
             Self::TimedOut(_) => "database_timed_out",
             Self::Contended { .. } => "database_contended",
             Self::Refused { .. } => "database_refused",
+            Self::Unfit => "database_unfit",
             Self::Protocol(_) => "database_protocol",
         }
     }
@@ -74,15 +81,19 @@ impl StoreError {
     /// Whether the connection is unusable from here on.
     #[must_use]
     pub const fn ends_session(&self) -> bool {
-        !matches!(self, Self::Contended { .. } | Self::Refused { .. })
+        !matches!(self, Self::Contended { .. } | Self::Refused { .. } | Self::Unfit)
     }
 
     /// Classifies an error of an established connection.
     pub(super) fn from_statement(error: sqlx::Error) -> Self {
         match mysql_code(&error) {
-            Some(code @ (1205 | 1213)) => Self::Contended { code },
-            // The server is going away, or killed this connection: it will hang up.
-            Some(1053 | 1077 | 1079 | 1080 | 1927 | 4031) => Self::Lost(error),
+            // A lock, a deadlock, or a transaction that a snapshot or another node overtook: rolled back, each of them.
+            Some(code @ (1020 | 1205 | 1213 | 3101)) => Self::Contended { code },
+            // The server is going away, killed this connection or statement, or is no longer the one that may be
+            // written to (read-only after a failover, not in its cluster): another connection may lead to a better one.
+            Some(1047 | 1053 | 1077 | 1079 | 1080 | 1290 | 1317 | 1792 | 1836 | 1927 | 1969 | 4031) => {
+                Self::Lost(error)
+            }
             Some(code) => Self::Refused { code },
             None => match error {
                 sqlx::Error::Io(_) => Self::Lost(error),

@@ -115,7 +115,7 @@ impl Session {
 }
 
 /// Joins the row `e` only if nobody holds a lock on it.
-fn unlocked(sql: Sql, id: u64) -> Sql {
+pub(super) fn unlocked(sql: Sql, id: u64) -> Sql {
     sql.push(" JOIN (SELECT id FROM email WHERE id = ")
         .integer(id)
         .push(" LIMIT 1 FOR UPDATE SKIP LOCKED) AS free ON free.id = e.id")
@@ -129,7 +129,7 @@ fn postpone_statements(id: u64, place: &Place, postpone: Postpone) -> Sql {
             .push("UPDATE lane SET ring_at = LEAST(UTC_TIMESTAMP(6) + INTERVAL ")
             .micros(longest)
             .push(" MICROSECOND, GREATEST(ring_at, UTC_TIMESTAMP(6) + INTERVAL ")
-            .micros(earliest)
+            .micros(earliest.min(longest))
             .push(" MICROSECOND) + INTERVAL ")
             .micros(spacing)
             .push(" MICROSECOND) WHERE name = ")

@@ -10,6 +10,7 @@ use super::{
     claim::{ACCEPTED, STRIKES_TO_DISTRUST},
     connection::bounded,
     literal::Sql,
+    postpone::unlocked,
 };
 use crate::{
     mailer::Reason,
@@ -51,14 +52,15 @@ pub enum Verdict<'a> {
         /// When the doorbell for it will sound.
         wait: Duration,
     },
+    /// The same after a claim whose answer is not known: never waits for a lock, since it may be that claim itself which
+    /// holds it.
+    Withdraw {
+        /// When the doorbell for it will sound.
+        wait: Duration,
+    },
     /// Certainly not sent and never will be: `failed`.
     Fail {
         /// Why.
-        reason: &'a Reason,
-    },
-    /// Certainly not sent, and `expires_at` comes before the next attempt could: `expired`.
-    Expire {
-        /// Why it was not sent.
         reason: &'a Reason,
     },
     /// No recipient may be written to: `suppressed`.
@@ -102,7 +104,7 @@ impl Session {
     /// Writes what happened, and returns the state that the email is in afterwards.
     ///
     /// It may differ from what the verdict says: SES's events may show that an attempt was accepted (`sent`), and an
-    /// email with an unresolved earlier attempt never ends `failed` or `expired` but `unknown`. Writing the same twice
+    /// email with an unresolved earlier attempt never ends `failed` or `suppressed` but `unknown`. Writing the same twice
     /// does no harm. `None`: the row is gone.
     ///
     /// A verdict of an attempt that no longer holds the row changes nothing; an acceptance is kept in the history
@@ -117,6 +119,9 @@ impl Session {
         deadline: Instant,
     ) -> Result<Option<State>, StoreError> {
         if let Verdict::Accepted { message_id } = record.verdict {
+            // SES's ids are some 60 ASCII characters; whatever else came must not keep the acceptance from being written.
+            let message_id: String = message_id.chars().filter(char::is_ascii_graphic).take(255).collect();
+            let message_id = message_id.as_str();
             let (matched, _) = self.write(accepted(&record, message_id), deadline).await?;
             if matched > 0 {
                 return Ok(Some(State::Sent));
@@ -190,7 +195,12 @@ fn accepted_late(record: &Record<'_>, message_id: &str) -> Sql {
 }
 
 fn not_accepted(record: &Record<'_>) -> Sql {
-    let sql = Sql::new("UPDATE email AS e SET e.state_at = UTC_TIMESTAMP(6), e.lease_until = NULL, ");
+    let sql = Sql::new("UPDATE email AS e");
+    let sql = match record.verdict {
+        Verdict::Withdraw { .. } => unlocked(sql, record.id),
+        _ => sql,
+    };
+    let sql = sql.push(" SET e.state_at = UTC_TIMESTAMP(6), e.lease_until = NULL, ");
     let give_back = "e.attempts = GREATEST(e.attempts, 1) - 1, ";
     let sql = match record.verdict {
         Verdict::Accepted { .. } => unreachable!("written by `accepted`"),
@@ -203,7 +213,7 @@ fn not_accepted(record: &Record<'_>) -> Sql {
             .push(" MICROSECOND, ")
             .reason(reason)
             .push("e.state = 'pending'"),
-        Verdict::Release { wait } => sql
+        Verdict::Release { wait } | Verdict::Withdraw { wait } => sql
             .push(give_back)
             .push("e.rung_at = UTC_TIMESTAMP(6) + INTERVAL ")
             .micros(wait)
@@ -211,9 +221,6 @@ fn not_accepted(record: &Record<'_>) -> Sql {
         // Honest ends: an earlier attempt that nobody could resolve may have reached its recipients.
         Verdict::Fail { reason } => {
             sql.reason(reason).push("e.state = IF(e.resends > 0, 'unknown', 'failed')")
-        }
-        Verdict::Expire { reason } => {
-            sql.reason(reason).push("e.state = IF(e.resends > 0, 'unknown', 'expired')")
         }
         Verdict::Suppress => sql.push("e.state = IF(e.resends > 0, 'unknown', 'suppressed')"),
         Verdict::Unknown { reason } => sql.reason(reason).push("e.state = 'unknown'"),

@@ -84,6 +84,42 @@ fn what_is_not_one_mailbox_is_refused() {
 }
 
 #[test]
+fn white_space_other_than_spaces_is_refused_around_and_inside_an_address() {
+    for space in ['\u{a0}', '\u{1680}', '\u{2003}', '\u{202f}', '\u{3000}'] {
+        let says = format!("has a white-space character U+{:04X} around it", u32::from(space));
+        for written in [
+            format!("{space}a@b.example"),
+            format!("a@b.example{space}"),
+            format!(" {space} a@b.example"),
+            format!("a@b.example {space}"),
+            format!("{space}Ada <a@b.example>"),
+            format!("Ada <a@b.example>{space}"),
+            format!("Ada <{space}a@b.example>"),
+            format!("Ada <a@b.example{space}>"),
+            format!("Ada <a{space}@b.example>"),
+            format!("a@b{space}.example"),
+            format!("{space}"),
+        ] {
+            let problem = Mailbox::parse(&written).expect_err(&written);
+            assert!(problem.starts_with(&says), "{written:?}: {problem}");
+        }
+    }
+    let named = Mailbox::parse("\"Ada\u{a0}L.\" <a@b.example>").expect("a name may have it");
+    assert_eq!(named.name(), Some("Ada\u{a0}L."));
+}
+
+#[test]
+fn a_mailbox_is_as_long_as_suppression_reads_at_most() {
+    let padded = |spaces: usize| Mailbox::parse(&format!("{}a@b.example", " ".repeat(spaces)));
+    assert_eq!(padded(1_389).expect("1,400 characters").address(), "a@b.example");
+    assert_eq!(padded(1_390).expect_err("1,401"), "has 1401 characters; at most 1400 work");
+    let widest = format!("\"{}\" <{}@b.example>", "📬".repeat(200), "a".repeat(64));
+    assert!(Mailbox::parse(&widest).is_ok(), "characters count, not bytes");
+    let long = to(&serde_json::to_string(&[" ".repeat(2_000)]).unwrap());
+    assert_refused(long, "invalid_recipient", "has 2000 characters; at most 1400 work.");
+}
+
+#[test]
 fn a_refused_sender_or_recipient_is_named_by_column_and_position() {
     let bad = EmailRow { sender: "Shop".to_owned(), ..row() };
     assert_refused(bad, "invalid_sender", "sender: “Shop” is not one mailbox; write");
