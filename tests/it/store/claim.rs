@@ -196,7 +196,7 @@ async fn the_rate_is_shared_and_bulk_leaves_room() {
 async fn claim_in_the_end(session: &mut Session, id: u64, pace: Pace) {
     for serial in 0..60 {
         let attempt = AttemptId::new(3, serial);
-        let lease = Duration::from_secs(60);
+        let lease = Duration::from_mins(1);
         let request = ClaimRequest { id, attempt: &attempt, lease, pace: Some(pace), probe: false };
         match session.claim(request, soon()).await.expect("an answer") {
             Claim::Claimed(_) => return,
@@ -239,7 +239,7 @@ async fn a_claim_that_waited_too_long_claims_nothing() {
         .expect("locked");
     let mut session = open(&table.plain()).await;
     let attempt = AttemptId::new(1, 1);
-    let lease = Duration::from_secs(60);
+    let lease = Duration::from_mins(1);
     let request = ClaimRequest { id, attempt: &attempt, lease, pace: Pace::new(100), probe: false };
     let patience = std::time::Instant::now() + Duration::from_millis(600);
     let error = session.claim(request, patience).await.expect_err("it waits for the rate's row");
