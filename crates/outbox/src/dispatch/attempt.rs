@@ -52,8 +52,8 @@ pub(super) enum Begun<R> {
 
 /// Kept back from the end of an invocation for the record, a reconnect and the good-bye.
 pub(super) const RESERVE: Duration = Duration::from_secs(2);
-/// The lease outlives the invocation by this much, so that only a dead process loses it.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// The lease outlives the invocation by more than half a minute, so that only a dead process loses it.
+const LEASE_MARGIN: Duration = Duration::from_secs(35);
 /// A sending slot that is free within this is waited for.
 const WORTH_WAITING: Duration = Duration::from_millis(500);
 

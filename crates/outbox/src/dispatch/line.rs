@@ -1,4 +1,4 @@
-//! The one connection of an invocation: opened when it is first needed, replaced once when it breaks, always closed.
+//! The one connection of an invocation: opened when it is first needed, replaced when it breaks, always closed.
 
 use std::time::{Duration, Instant};
 
