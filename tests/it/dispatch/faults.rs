@@ -15,12 +15,30 @@ use crate::{
     world::{Table, flavor, reach},
 };
 
-/// A server that a test may ill-treat.
-async fn own_server(arguments: &[&str]) -> (Server, stack::database::Database) {
+/// A stage on a server that a test may ill-treat. Left running by a test that fails, it ends with the tests.
+async fn own_stage(arguments: &[&str]) -> (&'static Server, Stage) {
     let options = arguments.iter().fold(Options::new(flavor()), |options, argument| options.arg(*argument));
     let server = Server::start(options).await.expect("the server starts");
     let database = server.create_database().await.expect("the schema applies");
-    (server, database)
+    let server: &'static Server = Box::leak(Box::new(server));
+    (server, Stage::on(Table { server, database }).await)
+}
+
+/// One email; `trouble` comes while SES is thinking about it. It is sent, once, and recorded.
+async fn sent_in_spite_of(trouble: impl Future<Output = ()>, stage: &Stage) {
+    let id = stage.table.insert(&[]).await;
+    let gate = Gate::new();
+    stage.ses.script(Match::Any, 1, Fault::Gate(gate.clone()));
+    let dispatcher = stage.dispatcher();
+    let trouble = async {
+        gate.reached().await;
+        trouble.await;
+        gate.release();
+    };
+    let (answer, ()) = tokio::join!(ring(&dispatcher, id), trouble);
+    assert_eq!(answer, Answer::Done);
+    assert_eq!(stage.table.state(id).await, "sent");
+    assert_eq!(stage.ses.times_taken(id), 1);
 }
 
 /// The flights of a plaintext connection after the greeting: 0 is the login.
@@ -93,57 +111,33 @@ async fn the_record_never_reaches_the_server() {
 #[tokio::test]
 async fn the_server_goes_away_between_claim_and_record() {
     let _one = ILL_TREATMENT.lock().await;
-    let (server, database) = own_server(&[]).await;
-    let server: &'static Server = Box::leak(Box::new(server));
-    let stage = Stage::on(Table { server, database }).await;
-    let id = stage.table.insert(&[]).await;
-    let gate = Gate::new();
-    stage.ses.script(Match::Any, 1, Fault::Gate(gate.clone()));
-    let dispatcher = stage.dispatcher();
+    let (server, stage) = own_stage(&[]).await;
     let trouble = async {
-        gate.reached().await;
         server.kill().await.expect("killed");
         server.restart().await.expect("back again");
-        gate.release();
     };
-    let (answer, ()) = tokio::join!(ring(&dispatcher, id), trouble);
-    assert_eq!(answer, Answer::Done);
-    assert_eq!(stage.table.state(id).await, "sent");
-    assert_eq!(stage.ses.times_taken(id), 1);
+    sent_in_spite_of(trouble, &stage).await;
     server.stop().await.expect("stopped");
 }
 
 #[tokio::test]
 async fn ses_is_slower_than_wait_timeout() {
     let _one = ILL_TREATMENT.lock().await;
-    let (server, database) = own_server(&["--wait-timeout=1"]).await;
-    let server: &'static Server = Box::leak(Box::new(server));
-    let stage = Stage::on(Table { server, database }).await;
-    let id = stage.table.insert(&[]).await;
-    let gate = Gate::new();
-    stage.ses.script(Match::Any, 1, Fault::Gate(gate.clone()));
-    let dispatcher = stage.dispatcher();
+    let (server, stage) = own_stage(&["--wait-timeout=1"]).await;
+    // The server loses patience with the idle connection.
     let trouble = async {
-        gate.reached().await;
-        // The server loses patience with the idle connection.
         while !server.processlist().await.expect("processes").is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        gate.release();
     };
-    let (answer, ()) = tokio::join!(ring(&dispatcher, id), trouble);
-    assert_eq!(answer, Answer::Done);
-    assert_eq!(stage.table.state(id).await, "sent");
-    assert_eq!(stage.ses.times_taken(id), 1);
+    sent_in_spite_of(trouble, &stage).await;
     server.stop().await.expect("stopped");
 }
 
 #[tokio::test]
 async fn no_connection_to_spare() {
     let _one = ILL_TREATMENT.lock().await;
-    let (server, database) = own_server(&["--max-connections=10"]).await;
-    let server: &'static Server = Box::leak(Box::new(server));
-    let stage = Stage::on(Table { server, database }).await;
+    let (server, stage) = own_stage(&["--max-connections=10"]).await;
     let id = stage.table.insert(&[]).await;
     let mut hogs = Vec::new();
     while let Ok(session) = stage.table.plain().connect(crate::world::soon()).await {
@@ -231,9 +225,7 @@ async fn run(connection: &mut sqlx::MySqlConnection, sql: &str) {
 async fn a_server_whose_defaults_would_undo_the_claim_is_refused() {
     let _one = ILL_TREATMENT.lock().await;
     for default in ["SET GLOBAL autocommit = 0", "SET GLOBAL init_connect = 'SET autocommit = 0'"] {
-        let (server, database) = own_server(&[]).await;
-        let server: &'static Server = Box::leak(Box::new(server));
-        let stage = Stage::on(Table { server, database }).await;
+        let (server, stage) = own_stage(&[]).await;
         let id = stage.table.insert(&[]).await;
         stage.table.execute(default).await;
         let (answer, rings) = stage.ring(id).await;

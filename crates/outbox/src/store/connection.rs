@@ -202,18 +202,6 @@ impl Session {
         let _ = tokio::time::timeout(Database::CLOSE_TIMEOUT, self.connection.close()).await;
         self.relay.finish(Database::CLOSE_TIMEOUT).await;
     }
-
-    /// Checks that the server answers.
-    ///
-    /// # Errors
-    ///
-    /// Any of [`StoreError`].
-    pub async fn ping(&mut self, deadline: Instant) -> Result<(), StoreError> {
-        bounded(deadline, Database::STATEMENT_TIMEOUT, async {
-            self.connection.ping().await.map_err(StoreError::from_statement)
-        })
-        .await
-    }
 }
 
 /// Runs a database operation before `deadline` and within `limit`, whichever is sooner.
