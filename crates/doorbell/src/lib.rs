@@ -75,6 +75,20 @@ pub trait Bell {
     /// [`RingError`] when the queue did not take the message.
     fn ring(&self, ring: Ring) -> impl Future<Output = Result<Rung, RingError>> + Send;
 
+    /// Rings for several; one result for each, in their order.
+    fn ring_all(&self, rings: &[Ring]) -> impl Future<Output = Vec<Result<Rung, RingError>>> + Send
+    where
+        Self: Sync,
+    {
+        async move {
+            let mut results = Vec::with_capacity(rings.len());
+            for ring in rings {
+                results.push(self.ring(*ring).await);
+            }
+            results
+        }
+    }
+
     /// The lane that a queue of this name serves. Urgent, when it serves none: nobody should wait for a guess.
     fn lane_of_queue(&self, name: &str) -> Lane;
 }

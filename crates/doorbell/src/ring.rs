@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::{
     Client,
     config::{BehaviorVersion, Config, Region, timeout::TimeoutConfig},
-    types::MessageAttributeValue,
+    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
 
 use crate::{Bell, Lane, Ring, RingError, Rung, aws::AwsAccess, body, sqs};
@@ -46,34 +46,104 @@ impl SqsBell {
     }
 }
 
+impl SqsBell {
+    fn queue(&self, lane: Lane) -> Option<&str> {
+        match lane {
+            Lane::Urgent => self.queues.urgent.as_deref(),
+            Lane::Bulk => self.queues.bulk.as_deref(),
+        }
+    }
+
+    /// Rings for up to ten of one lane with one call.
+    async fn ring_ten(
+        &self,
+        queue: &str,
+        rings: &[(usize, Ring)],
+        results: &mut [Option<Result<Rung, RingError>>],
+    ) -> bool {
+        let entries = rings.iter().map(|(index, ring)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body::write(ring.email_id))
+                .delay_seconds(delay_seconds(ring.delay))
+                .set_message_attributes(tries(*ring).map(|count| [(sqs::TRIES.to_owned(), count)].into()))
+                .build()
+                // Fails only without an id.
+                .expect("it has an id")
+        });
+        let call = self.client.send_message_batch().queue_url(queue).set_entries(Some(entries.collect()));
+        match call.send().await {
+            Ok(taken) => {
+                for entry in taken.successful() {
+                    if let Some(result) =
+                        entry.id().parse().ok().and_then(|index: usize| results.get_mut(index))
+                    {
+                        *result = Some(Ok(Rung::Yes));
+                    }
+                }
+                true
+            }
+            Err(error) => {
+                let (index, ring) = rings[0];
+                results[index] = Some(Err(RingError { lane: ring.lane, source: error.into() }));
+                false
+            }
+        }
+    }
+}
+
+/// The count of rings in vain, as SQS carries it; none for a first ring.
+fn tries(ring: Ring) -> Option<MessageAttributeValue> {
+    let count = MessageAttributeValue::builder().data_type("Number").string_value(ring.tries.to_string());
+    // Building fails only without a data type.
+    (ring.tries > 0).then(|| count.build().ok()).flatten()
+}
+
+/// The most entries that SQS takes in one call.
+const ENTRIES: usize = 10;
+
 impl Bell for SqsBell {
     async fn ring(&self, ring: Ring) -> Result<Rung, RingError> {
-        let queue = match ring.lane {
-            Lane::Urgent => &self.queues.urgent,
-            Lane::Bulk => &self.queues.bulk,
-        };
-        let Some(queue) = queue else {
+        let Some(queue) = self.queue(ring.lane) else {
             return Ok(Rung::NoQueue);
         };
-        let mut message = self
+        let message = self
             .client
             .send_message()
             .queue_url(queue)
             .message_body(body::write(ring.email_id))
-            .delay_seconds(delay_seconds(ring.delay));
-        if ring.tries > 0 {
-            let count =
-                MessageAttributeValue::builder().data_type("Number").string_value(ring.tries.to_string());
-            message = message.message_attributes(
-                sqs::TRIES,
-                // Fails only without a data type.
-                count.build().map_err(|error| RingError { lane: ring.lane, source: error.into() })?,
-            );
-        }
+            .delay_seconds(delay_seconds(ring.delay))
+            .set_message_attributes(tries(ring).map(|count| [(sqs::TRIES.to_owned(), count)].into()));
         match message.send().await {
             Ok(_) => Ok(Rung::Yes),
             Err(error) => Err(RingError { lane: ring.lane, source: error.into() }),
         }
+    }
+
+    async fn ring_all(&self, rings: &[Ring]) -> Vec<Result<Rung, RingError>> {
+        let mut results: Vec<Option<Result<Rung, RingError>>> = rings.iter().map(|_| None).collect();
+        for lane in [Lane::Urgent, Lane::Bulk] {
+            let of_lane: Vec<_> =
+                rings.iter().copied().enumerate().filter(|(_, ring)| ring.lane == lane).collect();
+            let Some(queue) = self.queue(lane) else {
+                for (index, _) in of_lane {
+                    results[index] = Some(Ok(Rung::NoQueue));
+                }
+                continue;
+            };
+            for ten in of_lane.chunks(ENTRIES) {
+                // A queue that cannot be reached is not asked again for every ten of a thousand.
+                if !self.ring_ten(queue, ten, &mut results).await {
+                    break;
+                }
+            }
+        }
+        let refused = |lane| RingError { lane, source: "not taken with the others of its batch".into() };
+        results
+            .into_iter()
+            .zip(rings)
+            .map(|(result, ring)| result.unwrap_or_else(|| Err(refused(ring.lane))))
+            .collect()
     }
 
     fn lane_of_queue(&self, name: &str) -> Lane {

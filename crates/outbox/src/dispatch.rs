@@ -7,7 +7,6 @@
 mod attempt;
 mod content;
 mod flights;
-mod line;
 mod waiting;
 
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
@@ -19,10 +18,10 @@ use futures_util::FutureExt as _;
 use self::{
     attempt::Begun,
     flights::{Flight, Flights},
-    line::Line,
 };
 use crate::{
     config::SendPolicy,
+    line::Line,
     mailer::{Mailer, SendOutcome},
     store::Database,
 };
@@ -79,6 +78,18 @@ where
     /// A panic costs the email that it interrupted and nothing else.
     pub async fn dispatch(&self, doorbells: &[Doorbell], deadline: Instant, dice: &mut Rng) -> Vec<Answer> {
         let mut line = Line::new(&self.database, deadline);
+        let answers = self.dispatch_on(&mut line, doorbells, dice).await;
+        line.close().await;
+        answers
+    }
+
+    /// The same over the connection of an invocation that has other work besides.
+    pub(crate) async fn dispatch_on(
+        &self,
+        line: &mut Line<'_>,
+        doorbells: &[Doorbell],
+        dice: &mut Rng,
+    ) -> Vec<Answer> {
         let mut answers = vec![None; doorbells.len()];
         let mut waiting: VecDeque<usize> = (0..doorbells.len()).collect();
         let mut flights = Flights::default();
@@ -86,7 +97,7 @@ where
             // What has landed is recorded before anything else begins, however long that may take.
             while let Some((flight, outcome)) = flights.landed() {
                 let index = flight.index;
-                answers[index] = Some(self.record(flight, outcome, &mut line, dice).await);
+                answers[index] = Some(self.record(flight, outcome, line, dice).await);
             }
             let may_start = flights.len() < self.policy.concurrency;
             if may_start && let Some(index) = next(doorbells, &flights, &mut waiting) {
@@ -96,16 +107,15 @@ where
                         Some(Answer::Again)
                     }
                     Ok(_) if group_failed(doorbells, &answers, index) => Some(Answer::Again),
-                    Ok(id) => self.start(index, *id, &doorbells[index], &mut flights, &mut line, dice).await,
+                    Ok(id) => self.start(index, *id, &doorbells[index], &mut flights, line, dice).await,
                 };
             } else if let Some((flight, outcome)) = flights.next_landed().await {
                 let index = flight.index;
-                answers[index] = Some(self.record(flight, outcome, &mut line, dice).await);
+                answers[index] = Some(self.record(flight, outcome, line, dice).await);
             } else {
                 break;
             }
         }
-        line.close().await;
         answers.into_iter().map(|answer| answer.unwrap_or(Answer::Again)).collect()
     }
 

@@ -8,6 +8,7 @@
 pub mod config;
 pub mod dispatch;
 pub mod email;
+mod line;
 pub mod mailer;
 pub mod retry;
 pub mod ses;

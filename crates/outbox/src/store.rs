@@ -11,6 +11,7 @@
 mod claim;
 mod connection;
 mod error;
+mod history;
 mod literal;
 mod postpone;
 mod record;

@@ -11,10 +11,10 @@ use fastrand::Rng;
 use super::{
     Answer, Dispatcher, Doorbell,
     content::{checked, is_content_error},
-    line::Line,
     waiting::SOON,
 };
 use crate::{
+    line::Line,
     mailer::{Consequence, Mailer, Reason, Refusal, SendOutcome},
     retry::up_to,
     state::{AttemptId, State},

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use doorbell::{Bell, Lane, Ring, Rung};
 use fastrand::Rng;
 
-use super::{Answer, Dispatcher, Doorbell, attempt::RESERVE, line::Line};
+use super::{Answer, Dispatcher, Doorbell, attempt::RESERVE};
 use crate::{
+    line::Line,
     mailer::{Mailer, Reason},
     retry::{ring_again_in, up_to},
     state::State,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, Row as _, mysql::MySqlRow};
 
-pub(super) use self::sql::{ACCEPTED, STRIKES_TO_DISTRUST};
+pub(super) use self::sql::STRIKES_TO_DISTRUST;
 use super::{Database, Session, StoreError, connection::bounded};
 use crate::{
     email::{AttachmentRow, EmailRow},

@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, Row as _};
 
-use super::{Database, Place, Session, StoreError, claim::ACCEPTED, connection::bounded, literal::Sql};
+use super::{
+    Database, Place, Session, StoreError,
+    connection::bounded,
+    history::{ACCEPTED, UNRESOLVED},
+    literal::Sql,
+};
 use crate::{mailer::Reason, state::State};
 
 /// When the doorbell of a waiting row shall sound.
@@ -83,14 +88,15 @@ impl Session {
         deadline: Instant,
     ) -> Result<Option<State>, StoreError> {
         let sql = unlocked(Sql::new("UPDATE email AS e"), id)
-            .push(
-                " SET e.state_at = UTC_TIMESTAMP(6), e.state = IF(e.resends > 0, 'unknown', 'expired'), \
-                 e.error_kind = ",
-            )
+            .push(" SET e.state_at = UTC_TIMESTAMP(6), e.state = IF(")
+            .push(UNRESOLVED)
+            .push(", 'unknown', 'expired'), e.error_kind = ")
             .text(reason.kind)
             .push(", e.error_detail = ")
             .text(&reason.detail)
-            .push(" WHERE e.state = 'pending' AND e.expires_at <= UTC_TIMESTAMP(6); SELECT state FROM email WHERE id = ")
+            .push(" WHERE e.state = 'pending' AND e.expires_at <= UTC_TIMESTAMP(6) AND NOT ")
+            .push(ACCEPTED)
+            .push("; SELECT state FROM email WHERE id = ")
             .integer(id);
         Ok(self.write(sql, deadline).await?.1)
     }

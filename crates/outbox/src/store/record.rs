@@ -7,10 +7,11 @@ use sqlx::{Either, Row as _};
 
 use super::{
     Database, Session, StoreError,
-    claim::{ACCEPTED, STRIKES_TO_DISTRUST},
+    claim::STRIKES_TO_DISTRUST,
     connection::bounded,
+    history::{ACCEPTED, UNRESOLVED},
     literal::Sql,
-    postpone::unlocked,
+    postpone::{Postpone, unlocked},
 };
 use crate::{
     mailer::Reason,
@@ -186,10 +187,13 @@ fn accepted_late(record: &Record<'_>, message_id: &str) -> Sql {
         )
         .text(message_id)
         .push(
-            "), e.lease_until = NULL, e.error_kind = NULL, e.error_detail = NULL \
+            "), e.lease_until = NULL, e.rung_at = NULL, e.error_kind = NULL, e.error_detail = NULL \
              WHERE e.state IN ('pending', 'unknown', 'failed') AND e.id = ",
         )
         .integer(record.id)
+        // Not when SES dropped it after all: its event may have been quicker than this.
+        .push(" AND ")
+        .push(ACCEPTED)
         .push("; SELECT state FROM email WHERE id = ")
         .integer(record.id)
 }
@@ -208,9 +212,9 @@ fn not_accepted(record: &Record<'_>) -> Sql {
             .push(if given { give_back } else { "" })
             .push("e.due_at = UTC_TIMESTAMP(6) + INTERVAL ")
             .micros(wait)
-            .push(" MICROSECOND, e.rung_at = UTC_TIMESTAMP(6) + INTERVAL ")
-            .micros(wait)
             .push(" MICROSECOND, ")
+            // Beyond what the queue can wait for no doorbell will sound; so the sweep sees that none will.
+            .push(if wait > Postpone::LONGEST { "e.rung_at = NULL, " } else { "e.rung_at = e.due_at, " })
             .reason(reason)
             .push("e.state = 'pending'"),
         Verdict::Release { wait } | Verdict::Withdraw { wait } => sql
@@ -220,9 +224,9 @@ fn not_accepted(record: &Record<'_>) -> Sql {
             .push(" MICROSECOND, e.state = 'pending'"),
         // Honest ends: an earlier attempt that nobody could resolve may have reached its recipients.
         Verdict::Fail { reason } => {
-            sql.reason(reason).push("e.state = IF(e.resends > 0, 'unknown', 'failed')")
+            sql.reason(reason).push("e.state = IF(").push(UNRESOLVED).push(", 'unknown', 'failed')")
         }
-        Verdict::Suppress => sql.push("e.state = IF(e.resends > 0, 'unknown', 'suppressed')"),
+        Verdict::Suppress => sql.push("e.state = IF(").push(UNRESOLVED).push(", 'unknown', 'suppressed')"),
         Verdict::Unknown { reason } => sql.reason(reason).push("e.state = 'unknown'"),
     };
     sql.push(" WHERE e.state IN ('sending', 'unknown') AND NOT ")

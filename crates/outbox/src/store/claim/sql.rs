@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{ClaimRequest, Pace};
-use crate::{email::MAX_ENCODED_BYTES, store::literal::Sql};
+use crate::{
+    email::MAX_ENCODED_BYTES,
+    store::{history::ACCEPTED, literal::Sql},
+};
 
 /// More content than this cannot fit an email once it is base64, so it is not fetched.
 const MAX_CONTENT_BYTES: u64 = MAX_ENCODED_BYTES / 4 * 3;
@@ -68,10 +71,6 @@ const SERVER_IS_FIT: &str = "@@autocommit = 1 AND @@character_set_results = 'utf
 
 /// Failures in a row after which a lane rests and is probed with one email at a time.
 pub(in crate::store) const STRIKES_TO_DISTRUST: u16 = 3;
-
-/// Whether SES is known to have taken an attempt of `e`.
-pub(in crate::store) const ACCEPTED: &str = "EXISTS (SELECT 1 FROM email_event AS v WHERE v.email_id = e.id AND v.kind IN \
-    ('accepted', 'send', 'delivery', 'bounce', 'complaint', 'delivery_delay'))";
 
 /// Recipients of `e`; at least one, so that an invalid row takes a slot like any other.
 /// At most the 50 that an email can have, so that a row which will fail for its thousand takes no more than one that

@@ -15,7 +15,7 @@ const GOOD_BYE: Duration = Duration::from_secs(1);
 
 /// Holds at most one connection.
 #[derive(Debug)]
-pub(super) struct Line<'d> {
+pub(crate) struct Line<'d> {
     database: &'d Database,
     session: Option<Session>,
     began: Instant,
@@ -25,7 +25,7 @@ pub(super) struct Line<'d> {
 }
 
 impl<'d> Line<'d> {
-    pub(super) fn new(database: &'d Database, deadline: Instant) -> Self {
+    pub(crate) fn new(database: &'d Database, deadline: Instant) -> Self {
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
         let deadline = began + left.saturating_sub(GOOD_BYE.min(left / 4));
@@ -33,22 +33,22 @@ impl<'d> Line<'d> {
     }
 
     /// When the invocation's work ends: early enough to say good-bye before the process is stopped.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// The time that the invocation had in all.
-    pub(super) fn budget(&self) -> Duration {
+    pub(crate) fn budget(&self) -> Duration {
         self.deadline.saturating_duration_since(self.began)
     }
 
     /// Whether an earlier doorbell found that there is no database to reach.
-    pub(super) fn given_up(&self) -> bool {
+    pub(crate) fn given_up(&self) -> bool {
         self.given_up
     }
 
     /// The connection, opened if there is none.
-    pub(super) async fn session(&mut self) -> Result<&mut Session, StoreError> {
+    pub(crate) async fn session(&mut self) -> Result<&mut Session, StoreError> {
         if self.session.is_none() {
             match self.database.connect(self.deadline).await {
                 Ok(session) => {
@@ -65,7 +65,7 @@ impl<'d> Line<'d> {
     }
 
     /// Closes the connection if `error` made it unusable, so that the next use opens another one.
-    pub(super) async fn heal(&mut self, error: &StoreError) {
+    pub(crate) async fn heal(&mut self, error: &StoreError) {
         if error.ends_session() {
             self.close_session().await;
         }
@@ -73,7 +73,7 @@ impl<'d> Line<'d> {
 
     /// Writes a record whatever it takes before the deadline: contention is waited out, and a connection that broke
     /// meanwhile is replaced: once, or as often as there is time for it when what would be lost is an acceptance.
-    pub(super) async fn record(
+    pub(crate) async fn record(
         &mut self,
         record: Record<'_>,
         dice: &mut Rng,
@@ -108,14 +108,14 @@ impl<'d> Line<'d> {
     }
 
     /// Closes the connection, in whatever state a panic left it.
-    pub(super) async fn close_session(&mut self) {
+    pub(crate) async fn close_session(&mut self) {
         if let Some(session) = self.session.take() {
             session.close().await;
         }
     }
 
     /// Ends the invocation's connection with COM_QUIT.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.close_session().await;
     }
 }
