@@ -69,9 +69,11 @@ fn one_adapter_owns_each_library() {
 
 #[test]
 fn use_cases_know_the_store_and_the_ports() {
-    let dispatch = crate_of("crates/outbox").inside("dispatch");
-    dispatch.never_names(&["crate::ses", "sqlx", "doorbell::ring::SqsBell"]);
-    dispatch.never_names(&AWS);
+    for case in ["dispatch", "sweep"] {
+        let case = crate_of("crates/outbox").inside(case);
+        case.never_names(&["crate::ses", "sqlx", "doorbell::ring::SqsBell"]);
+        case.never_names(&AWS);
+    }
 }
 
 #[test]

@@ -17,14 +17,14 @@ use stack::{
 use crate::world::{flavor, function_binary};
 
 /// A server of one's own, since its counters are compared, an SES, and a table.
-struct Site {
-    server: Server,
-    database: Database,
-    ses: Ses,
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) database: Database,
+    pub(crate) ses: Ses,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = Server::start(Options::new(flavor())).await.expect("the server starts");
         let database = server.create_database().await.expect("the schema applies");
         Self { server, database, ses: Ses::start().await.expect("a free port") }
@@ -32,7 +32,12 @@ impl Site {
 
     /// `dispatch-sqs` configured for this site, in plaintext, with no queue to ring.
     fn function(&self) -> Function {
-        Function::new(function_binary("dispatch-sqs"))
+        self.configured(Function::new(function_binary("dispatch-sqs")))
+    }
+
+    /// A function that knows this site as every function does.
+    pub(crate) fn configured(&self, function: Function) -> Function {
+        function
             .env("DATABASE_URL", self.database.url())
             .env("DATABASE_TLS", "off")
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
@@ -42,14 +47,14 @@ impl Site {
             .env("LOG_LEVEL", "debug")
     }
 
-    async fn start(&self, function: Function) -> Environment {
+    pub(crate) async fn start(&self, function: Function) -> Environment {
         let environment = RuntimeApi::start().environment(function).await.expect("it starts");
         environment.ready().await.unwrap_or_else(|error| panic!("{error}: {}", environment.log_text()));
         environment
     }
 
     /// Writes an email with markers that must not appear in a log.
-    async fn insert(&self, recipient: &str) -> u64 {
+    pub(crate) async fn insert(&self, recipient: &str) -> u64 {
         let sql = format!(
             "INSERT INTO email (sender, to_addresses, subject, text_body) VALUES \
              ('Shop <sender-marker@shop.example>', JSON_ARRAY('Ada Name-Marker <{recipient}>'), 'subject-marker', \
@@ -60,7 +65,7 @@ impl Site {
     }
 
     /// Asserts that no connection is open. The server hangs up first and forgets the connection a moment later.
-    async fn nobody_is_connected(&self) {
+    pub(crate) async fn nobody_is_connected(&self) {
         let mut open = self.server.processlist().await.expect("processes");
         for _ in 0..100 {
             if open.is_empty() {
@@ -72,7 +77,7 @@ impl Site {
         panic!("{open:?}");
     }
 
-    async fn state(&self, id: u64) -> String {
+    pub(crate) async fn state(&self, id: u64) -> String {
         let rows = self.database.admin().rows(&format!("SELECT state FROM email WHERE id = {id}")).await;
         rows.expect("read")[0][0].clone().expect("a state")
     }

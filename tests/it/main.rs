@@ -7,4 +7,5 @@ mod dispatch;
 mod function;
 mod stage;
 mod store;
+mod sweep;
 mod world;

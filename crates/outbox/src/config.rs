@@ -4,11 +4,13 @@
 
 mod dispatch;
 mod reader;
+mod sweep;
 
 use std::fmt;
 
 pub use self::dispatch::{DispatchConfig, SendPolicy};
 use self::reader::Reader;
+pub use self::sweep::SweepConfig;
 
 /// What is wrong with the environment: every variable, by name.
 #[derive(Debug, Default, PartialEq, Eq)]

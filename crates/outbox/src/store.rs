@@ -16,6 +16,7 @@ mod literal;
 mod postpone;
 mod record;
 mod relay;
+mod sweep;
 
 pub mod migrate;
 
@@ -24,3 +25,4 @@ pub use connection::{Database, DatabaseConfig, InvalidDatabaseUrl, Session, Tls}
 pub use error::StoreError;
 pub use postpone::Postpone;
 pub use record::{LaneReport, Record, Verdict};
+pub use sweep::{Chore, Chored, Overdue, Survey, SweepRules};

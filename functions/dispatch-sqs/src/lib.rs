@@ -4,13 +4,12 @@
 //! everything else is deleted. `Err` would mean that **every** item comes again; it is never returned but for a record
 //! that has no id to be reported under.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use doorbell::{Bell, sqs};
 use fastrand::Rng;
 use lambda_runtime::{Error, LambdaEvent};
 use outbox::{
+    deadline,
     dispatch::{Answer, Dispatcher, Doorbell},
     mailer::Mailer,
 };
@@ -29,7 +28,7 @@ where
     M::Prepared: Send + 'static,
     B: Bell,
 {
-    let deadline = Instant::now() + time_left(event.context.deadline);
+    let deadline = deadline::of_invocation(event.context.deadline);
     let records = sqs::records(event.payload);
     let doorbells: Vec<Doorbell> = records
         .iter()
@@ -53,10 +52,4 @@ where
         }
     }
     Ok(response)
-}
-
-/// The invocation's deadline is a wall-clock time in milliseconds since 1970; from here on, only a monotonic clock counts.
-fn time_left(deadline_ms: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(deadline_ms).saturating_sub(now)
 }

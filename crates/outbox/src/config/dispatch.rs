@@ -45,27 +45,31 @@ impl DispatchConfig {
     /// [`ConfigError`] lists every wrong or missing variable.
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self, ConfigError> {
         let mut reader = Reader::of(variables);
-        let database = reader.database();
-        let access = reader.aws_access();
-        let ses_endpoint = reader.endpoint("AWS_ENDPOINT_URL_SESV2");
-        let sqs_endpoint = reader.endpoint("AWS_ENDPOINT_URL_SQS");
+        let config = reader.dispatch();
+        reader.finish_with(config)
+    }
+}
+
+impl<V: Variables + ?Sized> Reader<'_, V> {
+    /// What sending needs; `None` when what is wrong leaves nothing to build from.
+    pub(super) fn dispatch(&mut self) -> Option<DispatchConfig> {
+        let database = self.database();
+        let access = self.aws_access();
+        let ses_endpoint = self.endpoint("AWS_ENDPOINT_URL_SESV2");
+        let sqs_endpoint = self.endpoint("AWS_ENDPOINT_URL_SQS");
         let queues =
-            Queues { urgent: reader.queue_url("URGENT_QUEUE_URL"), bulk: reader.queue_url("BULK_QUEUE_URL") };
-        let configuration_set = reader.text("CONFIGURATION_SET");
-        let policy = reader.send_policy();
-        let (Some(database), Some(access)) = (database, access) else {
-            return Err(ConfigError { problems: reader.problems });
-        };
+            Queues { urgent: self.queue_url("URGENT_QUEUE_URL"), bulk: self.queue_url("BULK_QUEUE_URL") };
+        let configuration_set = self.text("CONFIGURATION_SET");
+        let policy = self.send_policy();
+        let (database, access) = (database?, access?);
         let mailer = SesMailer::new(
             &access,
             SesConfig { endpoint_url: ses_endpoint, configuration_set, connect_timeout: SES_CONNECT_TIMEOUT },
         );
         let bell = SqsBell::new(&access, sqs_endpoint.as_deref(), queues);
-        reader.finish(Self { database, mailer, bell, policy })
+        Some(DispatchConfig { database, mailer, bell, policy })
     }
-}
 
-impl<V: Variables + ?Sized> Reader<'_, V> {
     fn send_policy(&mut self) -> SendPolicy {
         let millis = |reader: &mut Self, name, default, least, most| {
             Duration::from_millis(reader.number(name, default, least, most))

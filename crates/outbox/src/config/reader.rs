@@ -23,6 +23,14 @@ impl<'v, V: Variables + ?Sized> Reader<'v, V> {
         if self.problems.is_empty() { Ok(value) } else { Err(ConfigError { problems: self.problems }) }
     }
 
+    /// The same for what could not be built when something was wrong.
+    pub(super) fn finish_with<T>(self, value: Option<T>) -> Result<T, ConfigError> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok(value),
+            _ => Err(ConfigError { problems: self.problems }),
+        }
+    }
+
     /// A set, non-empty variable: templates pass an empty text for "not set".
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.variables.value(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())

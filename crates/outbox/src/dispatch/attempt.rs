@@ -229,6 +229,11 @@ where
         }
     }
 
+    /// Whether a send that begins now can be finished.
+    pub(crate) fn has_time(&self, line: &Line<'_>) -> bool {
+        self.call_timeout(line).is_some()
+    }
+
     /// How long a call that starts now may take; `None` when the invocation is short of time.
     fn call_timeout(&self, line: &Line<'_>) -> Option<Duration> {
         let left = line.deadline().saturating_duration_since(Instant::now()).saturating_sub(RESERVE);

@@ -1,0 +1,315 @@
+//! What nobody rings for, and what nobody came back from: the use case of `functions/sweep`, once a minute.
+//!
+//! The queue is only a doorbell. Whatever happened to it, every waiting row is found here: rung for when its doorbell is
+//! overdue, or sent from here when there is no queue to ring, or ended when its time is over. A `sending` row whose lease
+//! ran out is `unknown`, and an `unknown` one is sent again only where its owner asked for that.
+//!
+//! A run is bounded in rows and in time; what is left is the next run's. Two at once do no harm: every change repeats its
+//! conditions, and skips a row that somebody holds.
+
+mod report;
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use doorbell::{Bell, Lane, Ring, Rung};
+use fastrand::Rng;
+use futures_util::FutureExt as _;
+
+pub use self::report::Report;
+use crate::{
+    dispatch::{Dispatcher, Doorbell},
+    line::Line,
+    mailer::Mailer,
+    state::State,
+    store::{Chore, Chored, Database, Overdue, Session, StoreError, Survey, SweepRules},
+};
+
+/// Rows of one kind that one look at the table takes.
+const PAGE: u32 = 1_000;
+/// Looks that one run takes at the table.
+const PAGES: u32 = 10;
+/// Chores of one round trip. With RDS Proxy a statement over 16 KB would pin its session.
+const AT_ONCE: usize = 20;
+/// Emails that one run sends itself when a queue cannot be rung: enough to keep password resets moving, few enough for the
+/// next run to try the queue again.
+const SENT_DIRECTLY: usize = 200;
+/// Emails that one run sends itself where a lane has no queue.
+const SENT_WITHOUT_QUEUE: usize = 5_000;
+/// Of a run's time, what is kept for rows that have to be let go again.
+const LAST_MOMENTS: Duration = Duration::from_secs(3);
+
+/// Looks after what waits. Lives as long as its environment; holds no connection between invocations.
+#[derive(Debug)]
+pub struct Sweeper<M, B> {
+    database: Database,
+    dispatcher: Dispatcher<M, B>,
+    rules: SweepRules,
+}
+
+/// What a sweep would find: the counts of a dry run.
+///
+/// # Errors
+///
+/// Any of [`StoreError`].
+pub async fn survey(
+    session: &mut Session,
+    rules: &SweepRules,
+    deadline: Instant,
+) -> Result<Report, StoreError> {
+    let survey = session.survey(rules, PAGE, deadline).await?;
+    Ok(Report::of_survey(&survey, rules))
+}
+
+impl<M, B> Sweeper<M, B>
+where
+    M: Mailer + Send + Sync + 'static,
+    M::Prepared: Send + 'static,
+    B: Bell + Sync,
+{
+    /// A sweeper that rings, and where need be sends, through `dispatcher`.
+    pub fn new(database: Database, dispatcher: Dispatcher<M, B>, rules: SweepRules) -> Self {
+        Self { database, dispatcher, rules }
+    }
+
+    /// The bell that it rings.
+    pub fn bell(&self) -> &B {
+        self.dispatcher.bell()
+    }
+
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`StoreError`].
+    pub async fn dry_run(&self, deadline: Instant) -> Result<Report, StoreError> {
+        let mut line = Line::new(&self.database, deadline);
+        let deadline = line.deadline();
+        let report = match line.session().await {
+            Ok(session) => survey(session, &self.rules, deadline).await,
+            Err(error) => Err(error),
+        };
+        line.close().await;
+        logged(report)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`StoreError`]: what was done until then stays done, and the next run goes on from there.
+    pub async fn sweep(&self, deadline: Instant, dice: &mut Rng) -> Result<Report, StoreError> {
+        let mut line = Line::new(&self.database, deadline);
+        let mut report = Report::default();
+        // A panic must not leave the connection open.
+        let swept = AssertUnwindSafe(self.run(&mut line, &mut report, dice)).catch_unwind().await;
+        line.close().await;
+        match swept {
+            Ok(result) => logged(result.map(|()| report)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    async fn run(&self, line: &mut Line<'_>, report: &mut Report, dice: &mut Rng) -> Result<(), StoreError> {
+        let mut queues = Queues::default();
+        for page in 0..PAGES {
+            if !has_time(line) {
+                report.is_cut_off = true;
+                break;
+            }
+            let deadline = line.deadline();
+            let survey = line.session().await?.survey(&self.rules, PAGE, deadline).await?;
+            if page == 0 {
+                report.oldest_due_s = survey.oldest_due.map(|age| age.as_secs());
+            }
+            report.is_cut_off = survey.is_cut_off;
+            let changed = self.page(survey, line, &mut queues, report, dice).await?;
+            // A page that changed nothing would look the same again: somebody holds these rows.
+            if !report.is_cut_off || !changed {
+                break;
+            }
+        }
+        report.unreachable_queues = queues.unreachable();
+        Ok(())
+    }
+
+    /// Does what one look found; whether anything changed.
+    async fn page(
+        &self,
+        survey: Survey,
+        line: &mut Line<'_>,
+        queues: &mut Queues,
+        report: &mut Report,
+        dice: &mut Rng,
+    ) -> Result<bool, StoreError> {
+        let mut changed = false;
+        let mut to_send = Vec::new();
+        for some in survey.overdue.chunks(AT_ONCE) {
+            if !has_time(line) {
+                report.is_cut_off = true;
+                return Ok(changed);
+            }
+            // Where no queue takes a doorbell, the row is claimed as it is.
+            let (direct, chores): (Vec<_>, Vec<_>) = some.iter().cloned().partition(|overdue| {
+                matches!(overdue.chore, Chore::Ring { .. }) && !self.may_ring(overdue.lane(), queues)
+            });
+            to_send.extend(direct.iter().filter(|overdue| overdue.is_due()).map(Overdue::doorbell));
+            let outcomes = self.chore(&chores, line).await?;
+            let mut rings = Vec::new();
+            for (overdue, outcome) in chores.iter().zip(outcomes) {
+                changed |= outcome != Chored::Left;
+                report.count(overdue, outcome);
+                match (&overdue.chore, outcome) {
+                    (Chore::Ring { delay, .. }, Chored::Rung) => rings.push(overdue.ring(*delay)),
+                    (_, Chored::Moved(State::Pending)) => rings.push(overdue.ring(Duration::ZERO)),
+                    _ => {}
+                }
+            }
+            to_send.extend(self.ring(&rings, line, queues, report).await?);
+        }
+        let sent = self.send(to_send, line, queues, report, dice).await;
+        Ok(changed || sent)
+    }
+
+    /// Does chores, and once more what lost against a lock.
+    async fn chore(&self, chores: &[Overdue], line: &mut Line<'_>) -> Result<Vec<Chored>, StoreError> {
+        if chores.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = line.deadline();
+        match line.session().await?.chore(chores, &self.rules, deadline).await {
+            Err(error) if error.is_contended() => {
+                line.session().await?.chore(chores, &self.rules, deadline).await
+            }
+            other => other,
+        }
+    }
+
+    fn may_ring(&self, lane: Lane, queues: &Queues) -> bool {
+        let has_queue = match lane {
+            Lane::Urgent => self.rules.urgent_has_queue,
+            Lane::Bulk => self.rules.bulk_has_queue,
+        };
+        has_queue && !queues.is_unreachable(lane)
+    }
+
+    /// Rings for rows whose `rung_at` says so already; what could not be rung for is let go, and returned to be sent.
+    async fn ring(
+        &self,
+        rings: &[Ring],
+        line: &mut Line<'_>,
+        queues: &mut Queues,
+        report: &mut Report,
+    ) -> Result<Vec<Doorbell>, StoreError> {
+        if rings.is_empty() {
+            return Ok(Vec::new());
+        }
+        let left = line.deadline().saturating_duration_since(Instant::now()).saturating_sub(LAST_MOMENTS);
+        let Ok(results) = tokio::time::timeout(left, self.dispatcher.bell().ring_all(rings)).await else {
+            // The rows are rung for again when their time is over.
+            tracing::error!(error.kind = "queue_slow", doorbells = rings.len(), "sweep.not_rung");
+            return Ok(Vec::new());
+        };
+        let mut to_send = Vec::new();
+        for (ring, result) in rings.iter().zip(results) {
+            match result {
+                Ok(Rung::Yes) => {
+                    report.rung += 1;
+                    continue;
+                }
+                Ok(Rung::NoQueue) => {}
+                Err(error) => queues.found_unreachable(&error),
+            }
+            let deadline = line.deadline();
+            line.session().await?.unring(ring.email_id, deadline).await?;
+            if ring.delay.is_zero() {
+                to_send.push(doorbell(ring.email_id, ring.lane));
+            }
+        }
+        Ok(to_send)
+    }
+
+    /// Sends emails from here; whether there was one.
+    async fn send(
+        &self,
+        doorbells: Vec<Doorbell>,
+        line: &mut Line<'_>,
+        queues: &mut Queues,
+        report: &mut Report,
+        dice: &mut Rng,
+    ) -> bool {
+        let mut any = false;
+        for some in doorbells.chunks(AT_ONCE) {
+            let limit = if queues.unreachable().is_empty() { SENT_WITHOUT_QUEUE } else { SENT_DIRECTLY };
+            if report.dispatched >= limit || !self.dispatcher.has_time(line) {
+                report.is_cut_off = true;
+                break;
+            }
+            any = true;
+            report.dispatched += some.len();
+            self.dispatcher.dispatch_on(line, some, dice).await;
+        }
+        any
+    }
+}
+
+fn logged(result: Result<Report, StoreError>) -> Result<Report, StoreError> {
+    match &result {
+        Ok(report) => report.log(),
+        Err(error) => tracing::error!(error.kind = error.kind(), error.detail = %error, "sweep.failed"),
+    }
+    result
+}
+
+/// Whether there is time for another round trip or two.
+fn has_time(line: &Line<'_>) -> bool {
+    line.deadline().saturating_duration_since(Instant::now()) > LAST_MOMENTS
+}
+
+fn doorbell(id: u64, lane: Lane) -> Doorbell {
+    Doorbell { email_id: Ok(id), lane, tries: 0, group: None }
+}
+
+impl Overdue {
+    /// The lane to ring through; a row with an unknown one is failed by whoever claims it.
+    fn lane(&self) -> Lane {
+        self.lane.parse().unwrap_or(Lane::Urgent)
+    }
+
+    fn is_due(&self) -> bool {
+        matches!(self.chore, Chore::Ring { delay, .. } if delay.is_zero())
+    }
+
+    fn doorbell(&self) -> Doorbell {
+        doorbell(self.id, self.lane())
+    }
+
+    fn ring(&self, delay: Duration) -> Ring {
+        Ring { email_id: self.id, lane: self.lane(), delay, tries: 0 }
+    }
+}
+
+/// The queues that could not be reached in this run; each is tried once.
+#[derive(Debug, Default)]
+struct Queues {
+    unreachable: Vec<Lane>,
+}
+
+impl Queues {
+    fn is_unreachable(&self, lane: Lane) -> bool {
+        self.unreachable.contains(&lane)
+    }
+
+    fn found_unreachable(&mut self, error: &doorbell::RingError) {
+        if !self.is_unreachable(error.lane) {
+            tracing::error!(lane = %error.lane, error.kind = "queue_unreachable", error.detail = %error, "sweep.not_rung");
+            self.unreachable.push(error.lane);
+        }
+    }
+
+    fn unreachable(&self) -> Vec<&'static str> {
+        self.unreachable.iter().map(|lane| lane.as_str()).collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! What nobody rings for and what nobody came back from, on a real table.
+
+mod bounds;
+mod doorbells;
+mod ends;
+mod function;
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use outbox::{
+    ses::SesMailer,
+    store::SweepRules,
+    sweep::{Report, Sweeper},
+};
+
+use crate::stage::{Memory, Stage, half_a_minute};
+
+const RULES: SweepRules = SweepRules {
+    resend_by_default: false,
+    unknown_wait: Duration::from_mins(10),
+    max_resends: 1,
+    max_age: Duration::from_hours(7 * 24),
+    urgent_has_queue: true,
+    bulk_has_queue: true,
+};
+
+/// A sweeper that rings a bell which remembers.
+fn sweeper(stage: &Stage, rules: SweepRules) -> Sweeper<SesMailer, Memory> {
+    Sweeper::new(stage.table.plain(), stage.dispatcher(), rules)
+}
+
+async fn sweep(sweeper: &Sweeper<SesMailer, Memory>) -> Report {
+    sweeper.sweep(half_a_minute(), &mut Rng::new()).await.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// A time in SQL, so long ago.
+fn ago(minutes: u32) -> String {
+    format!("UTC_TIMESTAMP(6) - INTERVAL {minutes} MINUTE")
+}
+
+impl Stage {
+    /// A row that was written, and was due, so many minutes ago.
+    async fn insert_old(&self, minutes: u32, changes: &[(&str, &str)]) -> u64 {
+        let then = ago(minutes);
+        let mut columns = vec![("created_at", then.as_str()), ("state_at", &then), ("due_at", &then)];
+        columns.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        columns.extend(changes);
+        self.table.insert(&columns).await
+    }
+}
