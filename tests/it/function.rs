@@ -1,6 +1,7 @@
 //! The real binary of `dispatch-sqs` under a Lambda Runtime API: what goes in, what comes out, what is left behind.
 
 mod connections;
+mod deadlines;
 mod events;
 mod queue;
 mod start;

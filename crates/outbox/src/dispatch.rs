@@ -134,7 +134,11 @@ where
             Ok(Begun::Ready(ready)) => {
                 let mailer = Arc::clone(&self.mailer);
                 // Boxed: the SDK's future has tens of kilobytes, and a task is moved several times.
-                let call = Box::pin(async move { mailer.call(ready.request, ready.timeout).await });
+                let call = Box::pin(async move {
+                    // Counted from where the lease was looked at, however long this task waited for its turn.
+                    let timeout = ready.timeout.saturating_sub(ready.checked_at.elapsed());
+                    mailer.call(ready.request, timeout).await
+                });
                 flights.take_off(index, ready.facts, call);
                 None
             }

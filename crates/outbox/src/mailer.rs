@@ -24,7 +24,8 @@ pub trait Mailer {
     /// [`Refusal`] when this email can never be expressed for the provider (too large once encoded, say).
     fn prepare(&self, email: &Email, attempt: &AttemptId) -> Result<Self::Prepared, Refusal>;
 
-    /// Makes the call, once, bounded by `timeout`. Never repeats a request by itself.
+    /// Makes the call, once, bounded by `timeout`. Never repeats a request by itself, and lets none leave when the time is
+    /// over: by then the email may be another attempt's.
     fn call(&self, request: Self::Prepared, timeout: Duration) -> impl Future<Output = SendOutcome> + Send;
 }
 

@@ -5,12 +5,16 @@
 //! unknown, because SES's own Send event, which carries the tags `email_id` and `attempt_id`, can still resolve it.
 
 mod classify;
+mod punctual;
 mod request;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_sesv2::{
     Client,
@@ -25,6 +29,7 @@ use doorbell::aws::AwsAccess;
 pub use self::classify::{
     ACCESS_REST, ACCOUNT_REST, NO_CONNECTION_REST, NOT_FOUND_REST, QUOTA_REST, THROTTLED_REST,
 };
+use self::punctual::Punctual;
 use crate::{
     email::Email,
     mailer::{Mailer, Refusal, SendOutcome},
@@ -99,7 +104,8 @@ impl Mailer for SesMailer {
     async fn call(&self, request: PreparedEmail, timeout: Duration) -> SendOutcome {
         // A bound around the whole call, not the SDK's own: a time-out that differs from call to call would have to be
         // merged into its configuration each time. Whoever gives up here cannot know whether the request had left.
-        match tokio::time::timeout(timeout, request.0.send()).await {
+        let punctual = Punctual { leave_by: Instant::now() + timeout };
+        match tokio::time::timeout(timeout, request.0.customize().interceptor(punctual).send()).await {
             Ok(result) => classify::classify(result),
             Err(_elapsed) => classify::timed_out(timeout),
         }

@@ -39,6 +39,8 @@ pub(super) struct Attempt {
 pub(super) struct Ready<R> {
     pub(super) request: R,
     pub(super) timeout: Duration,
+    /// When it was seen that the lease outlasts the time-out.
+    pub(super) checked_at: Instant,
     pub(super) facts: Attempt,
 }
 
@@ -222,9 +224,12 @@ where
             Err(_) => return Begun::Answered(self.give_back(&facts, "panic", line, dice).await),
         };
         // The request leaves only while the lease covers the call and its record, and the invocation does, too.
+        let checked_at = Instant::now();
         let left_of_lease = lease.saturating_sub(claimed_at.elapsed()).saturating_sub(RESERVE);
         match self.call_timeout(line) {
-            Some(timeout) if timeout < left_of_lease => Begun::Ready(Ready { request, timeout, facts }),
+            Some(timeout) if timeout < left_of_lease => {
+                Begun::Ready(Ready { request, timeout, checked_at, facts })
+            }
             _ => Begun::Answered(self.give_back(&facts, "short_of_time", line, dice).await),
         }
     }

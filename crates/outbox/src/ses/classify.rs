@@ -16,6 +16,7 @@ use aws_sdk_sesv2::{
 
 use hyper_util::client::legacy::Error as HttpError;
 
+use super::punctual::TooLate;
 use crate::mailer::{Consequence, Reason, Refusal, SendOutcome};
 
 /// No connection: a passing fault of the path, or a deployment that cannot reach SES at all.
@@ -44,6 +45,15 @@ pub(super) fn classify(result: SendResult) -> SendOutcome {
             "ses_request_unbuildable",
             format!("The request to Amazon SES could not be built: {}. It did not leave.", chain(&error)),
         ),
+        SdkError::DispatchFailure(_) if caused_by(&error, |_: &TooLate| true) => {
+            SendOutcome::NotSent(Refusal {
+                consequence: Consequence::Later,
+                reason: Reason::new(
+                    "ses_too_late",
+                    "The request to Amazon SES did not leave: the process was held up until its time was over.",
+                ),
+            })
+        }
         SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
             Some(connector) if never_connected(connector) => rest(
                 NO_CONNECTION_REST,
@@ -75,9 +85,14 @@ fn accepted(message_id: Option<String>) -> SendOutcome {
 /// Whether the failure lies before the first byte of the request: DNS, TCP connect, TLS handshake, or the time-out
 /// of these. Hyper's client marks exactly those, and sends nothing on a connection before they are done.
 fn never_connected(error: &ConnectorError) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    caused_by(error, HttpError::is_connect)
+}
+
+/// Whether an error of this type, for which `is_it` holds, stands anywhere in the chain.
+fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static), is_it: impl Fn(&E) -> bool) -> bool {
+    let mut next = Some(error);
     while let Some(error) = next {
-        if error.downcast_ref::<HttpError>().is_some_and(HttpError::is_connect) {
+        if error.downcast_ref::<E>().is_some_and(&is_it) {
             return true;
         }
         next = error.source();

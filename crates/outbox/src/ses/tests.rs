@@ -64,6 +64,18 @@ async fn send_to(endpoint: &str, timeout: Duration) -> SendOutcome {
     mailer.call(request, timeout).await
 }
 
+#[tokio::test]
+async fn a_request_that_is_late_does_not_leave() {
+    let server = Server::answering("200 OK", "", r#"{"MessageId":"0102"}"#).await;
+    let mailer = mailer(&server.url(), PATIENT);
+    // With a connection at hand that would be quick enough.
+    let first = mailer.prepare(&parse(row()), &attempt()).unwrap();
+    assert_eq!(kind(&mailer.call(first, PATIENT).await).0, "accepted");
+    let late = mailer.prepare(&parse(row()), &attempt()).unwrap();
+    assert_eq!(kind(&mailer.call(late, Duration::ZERO).await), ("later", "ses_too_late"));
+    assert_eq!(server.requests().len(), 1);
+}
+
 /// Sends once and asserts that exactly one request arrived.
 async fn send_once(server: &Server) -> SendOutcome {
     let outcome = send_to(&server.url(), PATIENT).await;
