@@ -89,6 +89,25 @@ async fn what_is_over_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn what_an_event_shows_to_be_sent_is_not_sent_again() {
+    let stage = Stage::new().await;
+    let pending = stage.table.insert(&[]).await;
+    let expired = stage.table.insert(&[("expires_at", "UTC_TIMESTAMP(6)")]).await;
+    let dropped = stage.table.insert(&[]).await;
+    for (id, kind) in [(pending, "send"), (expired, "bounce"), (dropped, "send"), (dropped, "reject")] {
+        let sql = format!(
+            "INSERT INTO email_event (email_id, kind, attempt_id) VALUES ({id}, '{kind}', '01JDCB8Q6Y3V0K9M2T4W6X8Z1A')"
+        );
+        stage.table.execute(&sql).await;
+    }
+    for (id, requests) in [(pending, 0), (expired, 0), (dropped, 1)] {
+        assert_eq!(stage.ring(id).await, (Answer::Done, vec![]));
+        assert_eq!(stage.table.state(id).await, "sent");
+        assert_eq!(stage.ses.requests_for(id).len(), requests);
+    }
+}
+
+#[tokio::test]
 async fn without_a_slot_the_doorbell_waits_in_line() {
     let mut stage = Stage::new().await;
     stage.policy.pace = Pace::new(1);

@@ -11,7 +11,7 @@ use crate::{
     mailer::{Mailer, Reason},
     retry::{ring_again_in, up_to},
     state::State,
-    store::{NotClaimed, Pace, Place, Postpone, StoreError},
+    store::{NotClaimed, Pace, Place, Postpone},
 };
 
 /// Rings again within this when the cause lies with nobody in particular.
@@ -45,15 +45,8 @@ where
                 return Answer::Done;
             }
             NotClaimed::RungLater => return Answer::Done,
-            NotClaimed::Missing | NotClaimed::Locked => {
-                let Some(delay) = ring_again_in(doorbell.tries) else {
-                    tracing::warn!(email_id = id, tries = doorbell.tries, "doorbell.orphaned");
-                    return Answer::Done;
-                };
-                let tries = doorbell.tries + 1;
-                return self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }, line).await;
-            }
-            NotClaimed::AcceptedEarlier => return self.settle(id, doorbell, line, dice).await,
+            NotClaimed::Missing => return self.ring_in_vain(id, doorbell, line).await,
+            NotClaimed::Locked => return self.settle(id, doorbell, line).await,
             NotClaimed::Expired { .. } => return self.expire(id, doorbell, line, dice).await,
             NotClaimed::NotDue { due_in, .. } if due_in > Postpone::LONGEST => return Answer::Done,
             NotClaimed::NotDue { due_in, place } => (Postpone::Until(due_in), place),
@@ -100,39 +93,42 @@ where
             Ok(session) => session.expire(id, &reason, deadline).await,
             Err(error) => Err(error),
         };
-        self.ended(id, doorbell, ended, line, dice).await
-    }
-
-    async fn settle(&self, id: u64, doorbell: &Doorbell, line: &mut Line<'_>, dice: &mut Rng) -> Answer {
-        let deadline = line.deadline();
-        let ended = match line.session().await {
-            Ok(session) => session.settle(id, deadline).await,
-            Err(error) => Err(error),
-        };
-        self.ended(id, doorbell, ended, line, dice).await
-    }
-
-    async fn ended(
-        &self,
-        id: u64,
-        doorbell: &Doorbell,
-        ended: Result<Option<State>, StoreError>,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Answer {
         match ended {
-            // Somebody holds a lock on the row: it was left alone.
-            Ok(Some(State::Pending)) => self.ring_unseen(id, doorbell, up_to(SOON, dice), line).await,
-            Ok(state) => {
-                let state = state.map_or("gone", State::as_str);
-                tracing::info!(email_id = id, state, "email.ended");
-                Answer::Done
-            }
+            // Somebody holds the row, or an earlier attempt was accepted.
+            Ok(Some(State::Pending)) => self.settle(id, doorbell, line).await,
+            Ok(state) => ended_as(id, state),
             Err(error) => {
                 line.heal(&error).await;
                 self.ring_unseen(id, doorbell, up_to(SOON, dice), line).await
             }
         }
+    }
+
+    /// Ends a row that SES's events show to be sent; any other that could not be taken is held by somebody.
+    async fn settle(&self, id: u64, doorbell: &Doorbell, line: &mut Line<'_>) -> Answer {
+        let deadline = line.deadline();
+        let settled = match line.session().await {
+            Ok(session) => session.settle(id, deadline).await,
+            Err(error) => Err(error),
+        };
+        match settled {
+            Ok(Some(State::Pending)) => self.ring_in_vain(id, doorbell, line).await,
+            Ok(state) => ended_as(id, state),
+            Err(error) => {
+                line.heal(&error).await;
+                self.ring_in_vain(id, doorbell, line).await
+            }
+        }
+    }
+
+    /// Rings again for a row that is locked or not there: a few times, then the sweep finds it.
+    async fn ring_in_vain(&self, id: u64, doorbell: &Doorbell, line: &Line<'_>) -> Answer {
+        let Some(delay) = ring_again_in(doorbell.tries) else {
+            tracing::warn!(email_id = id, tries = doorbell.tries, "doorbell.orphaned");
+            return Answer::Done;
+        };
+        let tries = doorbell.tries + 1;
+        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }, line).await
     }
 
     /// Rings again for a row that could not be looked at. There is no `rung_at` to move; a second doorbell does no harm.
@@ -190,4 +186,9 @@ where
         }
         answer
     }
+}
+
+fn ended_as(id: u64, state: Option<State>) -> Answer {
+    tracing::info!(email_id = id, state = state.map_or("gone", State::as_str), "email.ended");
+    Answer::Done
 }

@@ -123,10 +123,8 @@ fn read_email(sql: Sql, request: &ClaimRequest<'_>) -> Sql {
              TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.expires_at) AS expires_in, \
              TIMESTAMPDIFF(MICROSECOND, e.first_attempt_at, UTC_TIMESTAMP(6)) AS trying_for, \
              COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), l.rest_until), -1) AS rest_in, \
-             CAST(COALESCE(l.strikes, 0) AS SIGNED) AS strikes, CAST(",
-        )
-        .push(ACCEPTED)
-        .push(" AS SIGNED) AS accepted, ");
+             CAST(COALESCE(l.strikes, 0) AS SIGNED) AS strikes, ",
+        );
     sql = match request.pace {
         Some(pace) => slot(sql.push("CAST("), pace).push(" AS SIGNED)"),
         None => sql.push("-1"),
