@@ -52,6 +52,10 @@ fn pure_modules_know_no_input_or_output() {
             "crate::config",
         ]);
     }
+    for module in ["feedback::envelope", "feedback::event", "feedback::detail"] {
+        outbox.inside(module).never_names(&WORLD);
+        outbox.inside(module).never_names(&["crate::store", "crate::line", "crate::config"]);
+    }
 }
 
 #[test]
@@ -69,11 +73,18 @@ fn one_adapter_owns_each_library() {
 
 #[test]
 fn use_cases_know_the_store_and_the_ports() {
-    for case in ["dispatch", "sweep"] {
+    for case in ["dispatch", "sweep", "feedback"] {
         let case = crate_of("crates/outbox").inside(case);
         case.never_names(&["crate::ses", "sqlx", "doorbell::ring::SqsBell"]);
         case.never_names(&AWS);
     }
+}
+
+#[test]
+fn feedback_sends_nothing_and_rings_nobody() {
+    let outbox = crate_of("crates/outbox");
+    outbox.inside("feedback").never_names(&["doorbell", "crate::dispatch", "crate::sweep"]);
+    outbox.inside("store").never_names(&["crate::feedback"]);
 }
 
 #[test]

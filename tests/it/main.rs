@@ -4,6 +4,7 @@
 
 mod architecture;
 mod dispatch;
+mod feedback;
 mod function;
 mod stage;
 mod store;

@@ -3,12 +3,14 @@
 //! One struct a function, each in a file of its own; `reader` knows how a variable is read.
 
 mod dispatch;
+mod feedback;
 mod reader;
 mod sweep;
 
 use std::fmt;
 
 pub use self::dispatch::{DispatchConfig, SendPolicy};
+pub use self::feedback::FeedbackConfig;
 use self::reader::Reader;
 pub use self::sweep::SweepConfig;
 

@@ -11,6 +11,7 @@
 mod claim;
 mod connection;
 mod error;
+mod event;
 mod history;
 mod literal;
 mod postpone;
@@ -23,6 +24,7 @@ pub mod migrate;
 pub use claim::{Claim, ClaimRequest, Claimed, NotClaimed, Pace, Place};
 pub use connection::{Database, DatabaseConfig, InvalidDatabaseUrl, Session, Tls};
 pub use error::StoreError;
+pub use event::{Event, Meaning};
 pub use postpone::Postpone;
 pub use record::{LaneReport, Record, Verdict};
 pub use sweep::{Chore, Chored, Overdue, Survey, SweepRules};

@@ -9,7 +9,7 @@ use super::{
     Database, Session, StoreError,
     claim::STRIKES_TO_DISTRUST,
     connection::bounded,
-    history::{ACCEPTED, UNRESOLVED},
+    history::{ACCEPTED, DROPPED_CURRENT, UNRESOLVED},
     literal::Sql,
     postpone::{Postpone, unlocked},
 };
@@ -164,8 +164,11 @@ fn accepted(record: &Record<'_>, message_id: &str) -> Sql {
     .text(message_id)
     .push(
         ", e.lease_until = NULL, e.rung_at = NULL, e.error_kind = NULL, e.error_detail = NULL \
-         WHERE e.state IN ('sending', 'unknown', 'pending', 'sent')",
+         WHERE (e.state IN ('sending', 'sent') OR (e.state IN ('unknown', 'pending') AND NOT ",
     )
+    // Not when SES dropped it after all: its event may have been quicker than this.
+    .push(DROPPED_CURRENT)
+    .push("))")
     .fence(record)
     .append(lane(record))
 }
@@ -317,7 +320,7 @@ impl Sql {
             .integer(record.id)
     }
 
-    fn reason(self, reason: &Reason) -> Self {
+    pub(super) fn reason(self, reason: &Reason) -> Self {
         self.push("e.error_kind = ")
             .text(reason.kind)
             .push(", e.error_detail = ")
