@@ -1,5 +1,9 @@
 //! The states of an email and the transitions between them: pure, and the only place that says what is legal.
 
+#[cfg(test)]
+mod model;
+pub mod transition;
+
 use std::{fmt, str::FromStr};
 
 use ulid::Ulid;

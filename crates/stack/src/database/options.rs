@@ -146,6 +146,8 @@ impl Tool {
             .arg(path("datadir", &place.data))
             .arg(path("socket", &place.socket))
             .arg(path("pid-file", &place.folder.join("pid")))
+            // Its own: a server that starts removes the temporary tables that it finds, whosever they are.
+            .arg(path("tmpdir", &place.folder))
             .arg(format!("--port={}", place.port))
             .arg("--bind-address=127.0.0.1")
             .arg("--max-allowed-packet=64M")
