@@ -82,9 +82,13 @@ async fn an_unknown_is_sent_again_only_where_its_owner_asked_for_it() {
     let known = stage.insert_attempted("unknown", &[resend]).await;
     stage.event(known, "delivery", ATTEMPT).await;
     ids.push((known, "an event knows better", "sent"));
+    // Whoever wrote the event down died before it moved the row.
+    let held = stage.insert_attempted("unknown", &[("on_unknown", "'hold'")]).await;
+    stage.event(held, "accepted", ATTEMPT).await;
+    ids.push((held, "held, and known all the same", "sent"));
     let swept = sweeper(&stage, RULES);
     let report = sweep(&swept).await;
-    assert_eq!((report.resent, report.settled, report.rung), (1, 1, 1));
+    assert_eq!((report.resent, report.settled, report.rung), (1, 2, 1));
     for (id, name, state) in &ids {
         assert_eq!(stage.table.state(*id).await, *state, "{name}");
     }

@@ -40,6 +40,8 @@ impl SweepRules {
     pub const AHEAD: Duration = Duration::from_mins(1);
     /// Waiting rows of one lane that one look goes through, oldest first.
     pub const EXAMINED: u32 = 50_000;
+    /// Rows that are `unknown` whose history one look goes through.
+    pub const REREAD: u32 = 10_000;
 }
 
 /// A row that is overdue, as it was read.
@@ -66,6 +68,8 @@ pub enum Chore {
         /// The attempt that is given up.
         attempt: String,
     },
+    /// `unknown`, and the history says that SES took it: whoever wrote that down died before it moved the row.
+    Settle,
     /// `pending`, and `expires_at` is past.
     Expire,
     /// `pending` for longer than anybody can have meant.
@@ -170,6 +174,7 @@ fn overdue(row: &MySqlRow) -> Result<Overdue, StoreError> {
     let chore = match get::<String>(row, "chore")?.as_str() {
         "end_lease" => Chore::EndLease { attempt: attempt()? },
         "resend" => Chore::Resend { attempt: attempt()? },
+        "settle" => Chore::Settle,
         "expire" => Chore::Expire,
         "retire" => Chore::Retire,
         _ => Chore::Ring {

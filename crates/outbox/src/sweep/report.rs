@@ -48,6 +48,7 @@ impl Report {
             *match overdue.chore {
                 Chore::EndLease { .. } => &mut report.leases_ended,
                 Chore::Resend { .. } => &mut report.resent,
+                Chore::Settle => &mut report.settled,
                 Chore::Expire | Chore::Retire => &mut report.expired,
                 Chore::Ring { .. } if has_queue => &mut report.rung,
                 Chore::Ring { .. } => &mut report.dispatched,

@@ -19,7 +19,7 @@ enum Share {
 
 pub(super) fn survey(rules: &SweepRules, most: u32) -> Sql {
     let mut sql = dead_leases(Sql::new(""), most);
-    sql = given_up(sql.push("; "), rules, most);
+    sql = known(given_up(sql.push("; "), rules, most).push("; "), most);
     for share in [
         Share::Of("'urgent'", rules.urgent_has_queue),
         Share::Of("'bulk'", rules.bulk_has_queue),
@@ -50,6 +50,18 @@ fn given_up(sql: Sql, rules: &SweepRules, most: u32) -> Sql {
          WHERE e.state = 'unknown' AND ",
     );
     may_resend(sql, rules).push(" LIMIT ").integer(most)
+}
+
+fn known(sql: Sql, most: u32) -> Sql {
+    sql.push(
+        "SELECT 'settle' AS chore, CAST(e.id AS SIGNED) AS id, e.lane FROM \
+         (SELECT id FROM email WHERE state = 'unknown' LIMIT ",
+    )
+    .integer(SweepRules::REREAD)
+    .push(") AS held STRAIGHT_JOIN email AS e ON e.id = held.id WHERE ")
+    .push(ACCEPTED)
+    .push(" LIMIT ")
+    .integer(most)
 }
 
 /// Whether `e`, which is `unknown`, is to be sent again.
@@ -135,6 +147,7 @@ pub(super) fn chores(chores: &[Overdue], rules: &SweepRules) -> Sql {
         sql = match &overdue.chore {
             Chore::EndLease { attempt } => end_lease(sql, overdue.id, attempt),
             Chore::Resend { attempt } => resend(sql, overdue.id, attempt, rules),
+            Chore::Settle => settle(sql, overdue.id).push(" AND e.state = 'unknown'"),
             Chore::Expire => {
                 let expired = |sql: Sql| sql.push(" AND e.expires_at <= UTC_TIMESTAMP(6)");
                 end_waiting(
@@ -169,6 +182,7 @@ pub(super) fn chores(chores: &[Overdue], rules: &SweepRules) -> Sql {
 /// What became of a chore, by the statements of it that matched the row; the counterpart of [`chores`].
 pub(super) fn outcome(chore: &Chore, matched: &mut impl Iterator<Item = bool>) -> Chored {
     let statements: &[Option<Chored>] = match chore {
+        Chore::Settle => &[Some(Chored::Moved(State::Sent))],
         Chore::EndLease { .. } => &[Some(Chored::Moved(State::Sent)), Some(Chored::Moved(State::Unknown))],
         Chore::Resend { .. } => {
             &[Some(Chored::Moved(State::Sent)), None, Some(Chored::Moved(State::Pending))]
