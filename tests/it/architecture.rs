@@ -87,6 +87,19 @@ fn feedback_sends_nothing_and_rings_nobody() {
     outbox.inside("store").never_names(&["crate::feedback"]);
 }
 
+/// What operators type goes through the use case and the store like everything else.
+#[test]
+fn the_command_line_knows_no_adapter() {
+    let operator = crate_of("crates/outbox").inside("operator");
+    operator.never_names(&["crate::ses", "crate::dispatch", "crate::config", "doorbell", "sqlx"]);
+    operator.never_names(&AWS);
+    let command_line = Modules(source::modules(&workspace().join("crates/cli/src/main.rs")));
+    command_line.never_names(&["sqlx", "doorbell", "outbox::ses", "outbox::dispatch", "std::env", "std::net"]);
+    command_line.never_names(&AWS);
+    // `main` reads it through `outbox::config`, and nothing else reads it.
+    command_line.outside("").never_names(&["outbox::config::ProcessEnvironment"]);
+}
+
 #[test]
 fn one_file_builds_sql() {
     let store = crate_of("crates/outbox").inside("store");

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 mod architecture;
+mod cli;
 mod dispatch;
 mod feedback;
 mod function;

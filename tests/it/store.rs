@@ -5,3 +5,4 @@ mod connection;
 mod lanes;
 mod literal;
 mod record;
+mod transitions;

@@ -4,6 +4,7 @@
 
 mod dispatch;
 mod feedback;
+mod operator;
 mod reader;
 mod sweep;
 
@@ -11,6 +12,7 @@ use std::fmt;
 
 pub use self::dispatch::{DispatchConfig, SendPolicy};
 pub use self::feedback::FeedbackConfig;
+pub use self::operator::OperatorConfig;
 use self::reader::Reader;
 pub use self::sweep::SweepConfig;
 

@@ -20,6 +20,7 @@ mod relay;
 mod sweep;
 
 pub mod migrate;
+pub mod operator;
 
 pub use claim::{Claim, ClaimRequest, Claimed, NotClaimed, Pace, Place};
 pub use connection::{Database, DatabaseConfig, InvalidDatabaseUrl, Session, Tls};

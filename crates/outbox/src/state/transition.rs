@@ -42,6 +42,12 @@ impl Attempts {
         self.0.count_ones()
     }
 
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Those that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
@@ -58,6 +64,8 @@ pub struct History {
     pub refused: Attempts,
     /// Attempts that were given up as unresolved: `resent`.
     pub given_up: Attempts,
+    /// Attempts that were given up, and whose own worker said afterwards that SES certainly had not taken them: `not_sent`.
+    pub not_sent: Attempts,
     /// Attempts after whose certain end an operator began again: `retried`.
     pub retried: Attempts,
 }
@@ -99,22 +107,24 @@ impl Row {
             taken: Attempts::NONE,
             refused: Attempts::NONE,
             given_up: Attempts::NONE,
+            not_sent: Attempts::NONE,
             retried: Attempts::NONE,
         },
     };
 
-    /// Whether an attempt was given up as unresolved, and no event has said since that SES dropped it.
+    /// Whether an attempt was given up as unresolved, and nothing has said since that it reached nobody: no event that SES
+    /// dropped it, and not its own worker.
     ///
     /// An attempt that SES dropped does not count if it never was given up: the current one, while nobody did, and one
     /// that ended for certain, and an operator began again.
     #[must_use]
     pub const fn is_unresolved(self) -> bool {
-        let History { refused, given_up, retried, .. } = self.history;
+        let History { refused, given_up, not_sent, retried, .. } = self.history;
         let current = match self.attempt {
             Some(attempt) => Attempts::NONE.with(attempt).without(given_up),
             None => Attempts::NONE,
         };
-        self.resends as u32 > refused.without(retried).without(current).count()
+        self.resends as u32 > refused.and(not_sent).without(retried).without(current).count()
     }
 
     /// How an email ends that is over and was not sent: an attempt that nobody could resolve may have reached its
@@ -203,6 +213,14 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// Whether SES certainly did not take the attempt.
+    #[must_use]
+    pub const fn is_certain_no(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Unknown)
+    }
+}
+
 /// What an event of SES says of its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Says {
@@ -218,6 +236,13 @@ pub enum Says {
 #[must_use]
 pub fn after(row: Row, event: Event) -> Option<Row> {
     let mut next = row;
+    // What a worker knows about its own attempt is kept, also when the attempt has been given up.
+    if let Event::Recorded { attempt, verdict } = event
+        && verdict.is_certain_no()
+        && row.history.given_up.has(attempt)
+    {
+        next.history.not_sent = row.history.not_sent.with(attempt);
+    }
     match (event, row.state) {
         (Event::Claim { attempt }, State::Pending) if !row.history.accepted() => {
             next.state = State::Sending;
@@ -246,8 +271,8 @@ pub fn after(row: Row, event: Event) -> Option<Row> {
                 // What an event already knows is stronger than any verdict.
                 _ if row.history.accepted() => State::Sent,
                 Verdict::Retry | Verdict::Release | Verdict::Withdraw => State::Pending,
-                Verdict::Fail => row.honest(State::Failed),
-                Verdict::Suppress => row.honest(State::Suppressed),
+                Verdict::Fail => next.honest(State::Failed),
+                Verdict::Suppress => next.honest(State::Suppressed),
                 Verdict::Unknown | Verdict::Accepted => State::Unknown,
             };
         }

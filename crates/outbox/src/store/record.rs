@@ -201,8 +201,26 @@ fn accepted_late(record: &Record<'_>, message_id: &str) -> Sql {
         .integer(record.id)
 }
 
+/// The attempt may have been given up as unresolved meanwhile. That SES certainly did not take it is kept all the same: no
+/// later end need be in doubt for its sake.
+fn not_sent(record: &Record<'_>) -> Sql {
+    Sql::new(
+        "INSERT INTO email_event (email_id, kind, attempt_id, dedup_key) \
+         SELECT g.email_id, 'not_sent', g.attempt_id, CONCAT('not_sent:', g.attempt_id) FROM email_event AS g \
+         WHERE g.email_id = ",
+    )
+    .integer(record.id)
+    .push(" AND g.kind = 'resent' AND g.attempt_id = ")
+    .text(record.attempt.as_str())
+    .push(" ON DUPLICATE KEY UPDATE email_event.id = email_event.id")
+}
+
 fn not_accepted(record: &Record<'_>) -> Sql {
-    let sql = Sql::new("UPDATE email AS e");
+    let sql = match record.verdict {
+        Verdict::Unknown { .. } => Sql::new(""),
+        _ => not_sent(record).push("; "),
+    }
+    .push("UPDATE email AS e");
     let sql = match record.verdict {
         Verdict::Withdraw { .. } => unlocked(sql, record.id),
         _ => sql,

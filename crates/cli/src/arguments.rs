@@ -1,0 +1,198 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use outbox::{state::State, store::operator::When};
+
+use crate::when;
+
+const ABOUT: &str = "Look at emails, and decide about those that nobody else can decide about";
+
+const AFTER: &str = "\
+Configuration: the same variables as the functions. DATABASE_URL=mysql://user:password@host:3306/name,
+DATABASE_TLS (verify or off), DATABASE_CA_FILE; ON_UNKNOWN, UNKNOWN_WAIT_S, MAX_RESENDS, MAX_AGE_S, MAX_SEND_RATE,
+URGENT_QUEUE_URL and BULK_QUEUE_URL if the functions have them. No AWS credentials are needed.
+
+Times: 2026-05-04T12:30:00Z, or how long ago: 90s, 15m, 2h, 3d, 1w. Printed times are UTC.
+
+Exit codes:
+  0  done
+  1  something was not changed, or not found, or you answered no
+  2  the command line is wrong
+  3  the configuration is wrong (each variable is named)
+  4  the database cannot be reached, refused the login, or has no connection to spare
+  5  the database failed half-way: the output says what was done
+  130  interrupted by Ctrl-C: the output says what was done";
+
+const LIST: &str = "\
+Pending, sending and unknown emails: those that are due longest come first. All others: the newest come first.";
+
+const RESOLVE: &str = "\
+Nobody knows whether SES took these emails.
+  --assume-sent  makes them sent. Nothing is sent: if SES did not take them, their recipients get nothing.
+  --resend       sends them again. If SES did take them, their recipients get them a second time. It goes beyond
+                 UNKNOWN_WAIT_S and MAX_RESENDS, because you ask for it.
+Either way, an email that an SES event shows as taken becomes sent, and is not sent again.
+
+After an outage, look first:
+  sendonce resolve --since 3h --resend --dry-run
+  sendonce resolve --since 3h --resend";
+
+const RETRY: &str = "\
+The emails become pending with all their attempts before them, due now; the next sweep rings for them.
+Unknown emails are not retried but resolved: see sendonce resolve --help.";
+
+const CANCEL: &str = "\
+An email of which an earlier attempt may have arrived becomes unknown instead: cancelled would promise too much.
+The exit code is 0 only if every one was withdrawn.";
+
+#[derive(Debug, Parser)]
+#[command(name = "sendonce", version, about = ABOUT, after_help = AFTER, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// One JSON document on the standard output, instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One email: its row, its whole story, and what happens next
+    Show {
+        /// email.id
+        id: u64,
+    },
+    /// Emails of one state
+    #[command(after_help = LIST)]
+    List(List),
+    /// How many emails stand where, what is overdue, how the lanes are
+    Stats,
+    /// Decide about emails in the state `unknown`: assume that they were sent, or send them again
+    #[command(after_help = RESOLVE)]
+    Resolve(Resolve),
+    /// Try again emails that are failed, expired, cancelled or suppressed
+    #[command(after_help = RETRY)]
+    Retry(Retry),
+    /// Withdraw emails that are still pending
+    #[command(after_help = CANCEL)]
+    Cancel(Cancel),
+    /// What the next sweep would do (--dry-run); the sweep itself is a function's
+    Sweep {
+        /// Only look
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// pending, sending, sent, unknown, failed, suppressed, cancelled or expired
+    #[arg(long, value_parser = state)]
+    pub(crate) state: State,
+    /// Only of this lane
+    #[arg(long)]
+    pub(crate) lane: Option<String>,
+    /// Only those that came into the state at this time or later
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) since: Option<When>,
+    /// Only those that have been in the state for longer than this
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
+    pub(crate) older_than: Option<Duration>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Go on behind this email of the page before
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
+#[command(group(ArgGroup::new("which").required(true).args(["ids", "since"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["assume_sent", "resend"])))]
+pub(crate) struct Resolve {
+    /// email.id of each
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<u64>,
+    /// All that became unknown at this time or later
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) since: Option<When>,
+    /// ... and before this time
+    #[arg(long, value_name = "TIME", requires = "since", conflicts_with = "ids", value_parser = when::parse)]
+    pub(crate) until: Option<When>,
+    /// ... of this lane
+    #[arg(long, requires = "since", conflicts_with = "ids")]
+    pub(crate) lane: Option<String>,
+    /// ... with this reason (`error_kind`), such as `lease_expired`
+    #[arg(long, requires = "since", conflicts_with = "ids", value_name = "KIND")]
+    pub(crate) error_kind: Option<String>,
+    /// They were sent, as far as you are concerned: nothing is sent
+    #[arg(long)]
+    pub(crate) assume_sent: bool,
+    /// Send them again: they may arrive a second time
+    #[arg(long)]
+    pub(crate) resend: bool,
+    /// With --resend: forget an `expires_at` that is past, and send all the same
+    #[arg(long, conflicts_with = "assume_sent")]
+    pub(crate) drop_expiry: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// email.id of each
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<u64>,
+    /// Forget an `expires_at` that is past, and send all the same
+    #[arg(long)]
+    pub(crate) drop_expiry: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// email.id of each
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<u64>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn state(text: &str) -> Result<State, String> {
+    text.parse().map_err(|_| format!("a state is one of {}", State::ALL.map(State::as_str).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn resolving_says_which_and_what_exactly_once() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).is_ok();
+        assert!(parse("sendonce resolve 1 2 --assume-sent"));
+        assert!(parse("sendonce resolve --since 2h --until 1h --lane bulk --resend --json"));
+        assert!(!parse("sendonce resolve 1"));
+        assert!(!parse("sendonce resolve --resend"));
+        assert!(!parse("sendonce resolve 1 --since 2h --resend"));
+        assert!(!parse("sendonce resolve 1 --resend --assume-sent"));
+        assert!(!parse("sendonce resolve 1 --lane bulk --resend"));
+        assert!(!parse("sendonce resolve 1 --assume-sent --drop-expiry"));
+    }
+}

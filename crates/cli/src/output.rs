@@ -1,0 +1,54 @@
+//! What is printed, and where: one document or one text on the standard output, errors on the standard error.
+
+mod table;
+mod words;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use serde_json::{Value, json};
+
+pub(crate) use self::{
+    table::Table,
+    words::{clipped, emails, mailboxes, plain, thousands},
+};
+use crate::failure::{Exit, Failure};
+
+/// What a command has to say.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) text: String,
+    pub(crate) json: Value,
+    pub(crate) exit: Exit,
+    /// What went wrong half-way.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Report {
+    pub(crate) fn done(text: String, json: Value) -> Self {
+        Self { text, json, exit: Exit::Done, failure: None }
+    }
+}
+
+/// Prints, and says how the process ends.
+pub(crate) fn print(done: Result<Report, Failure>, as_json: bool) -> ExitCode {
+    let (text, mut document, exit, failure) = match done {
+        Ok(report) => {
+            let exit = report.failure.as_ref().map_or(report.exit, |failure| failure.exit);
+            (report.text, report.json, exit, report.failure)
+        }
+        Err(failure) => (String::new(), json!({}), failure.exit, Some(failure)),
+    };
+    if let (Some(failure), Some(document)) = (&failure, document.as_object_mut()) {
+        document.insert("error".to_owned(), failure.json());
+    }
+    let text = if as_json { format!("{document:#}\n") } else { text };
+    // A reader that went away, such as `head`, has what it wants.
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    if let Some(failure) = &failure {
+        let _ = io::stderr().write_all(failure.text().as_bytes());
+    }
+    ExitCode::from(exit as u8)
+}
