@@ -94,7 +94,14 @@ fn the_command_line_knows_no_adapter() {
     operator.never_names(&["crate::ses", "crate::dispatch", "crate::config", "doorbell", "sqlx"]);
     operator.never_names(&AWS);
     let command_line = Modules(source::modules(&workspace().join("crates/cli/src/main.rs")));
-    command_line.never_names(&["sqlx", "doorbell", "outbox::ses", "outbox::dispatch", "std::env", "std::net"]);
+    command_line.never_names(&[
+        "sqlx",
+        "doorbell",
+        "outbox::ses",
+        "outbox::dispatch",
+        "std::env",
+        "std::net",
+    ]);
     command_line.never_names(&AWS);
     // `main` reads it through `outbox::config`, and nothing else reads it.
     command_line.outside("").never_names(&["outbox::config::ProcessEnvironment"]);

@@ -10,4 +10,5 @@ mod function;
 mod stage;
 mod store;
 mod sweep;
+mod template;
 mod world;

@@ -1,10 +1,12 @@
 //! `cargo xtask demo`: the whole of sendonce on this machine, with real servers, and what becomes of a dozen emails.
+//! With `--kill`: what becomes of an email whose worker dies after SES took it.
 //!
 //! Progress goes to standard error, what was found out to standard output. With `--once` the exit code says whether
 //! every email ended where it should have, exactly once, and whether nothing was left behind: no doorbell, no
 //! connection.
 
 mod build;
+mod kill;
 mod more;
 mod progress;
 mod report;
@@ -13,10 +15,11 @@ mod samples;
 mod stage;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stack::supervisor::Supervisor;
 
+use self::kill::Story;
 use self::progress::{note, step};
 use self::report::Report;
 use self::run::Run;
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// Exit when every email has ended, with 0 only if each ended where it should
     #[arg(long)]
     once: bool,
+    /// Instead, kill a worker in mid-send, watch its email become unknown, and see what resolves it
+    #[arg(long)]
+    kill: bool,
 }
 
 /// Runs the demonstration.
@@ -48,14 +54,23 @@ pub(crate) async fn run(args: Args) -> Outcome {
 }
 
 async fn play(args: &Args, begun: Instant) -> Outcome {
-    let stage = Stage::set_up().await?;
+    // Where the story tells when an event comes, none comes by itself.
+    let events = if args.kill { &[][..] } else { run::EVENTS };
+    let stage = Stage::set_up(events).await?;
     note(begun, "the stack is up");
-    let run = Run::play(&stage).await?;
-    let report = step("looking at inbox, queues and connections", Report::make(&stage, run)).await?;
-    println!("{report}");
-    let code = if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let is_good = if args.kill {
+        let story = Story::play(&stage, if args.once { Duration::ZERO } else { kill::PACE }).await?;
+        println!("{story}");
+        story.is_good()
+    } else {
+        let run = Run::play(&stage).await?;
+        let report = step("looking at inbox, queues and connections", Report::make(&stage, run)).await?;
+        println!("{report}");
+        report.is_good()
+    };
+    let code = if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.once {
-        note(begun, if report.is_good() { "all as it should be" } else { "NOT as it should be" });
+        note(begun, if is_good { "all as it should be" } else { "NOT as it should be" });
         return Ok(code);
     }
     more::until_interrupted(&stage).await?;

@@ -3,14 +3,17 @@
 //! `sam deploy` would do the same and takes minutes to install and seconds to run; this takes half a second. What it
 //! does differently from AWS, or must because ministack does:
 //!
-//! - The code of a function is uploaded first and its `CodeUri: .`, which `sam build` would replace, is replaced by the
-//!   address in S3. Nothing else of the template is touched.
-//! - A function whose code ministack cannot find is created all the same and answers with a mock. So the code that the
+//! - The code of each function is uploaded first and its `CodeUri: .`, which `sam build` would replace, is replaced by
+//!   the address in S3. Nothing else of the template is touched.
+//! - A function whose code ministack cannot find is created all the same and answers with a mock. So the code that each
 //!   function has is compared with the code that was uploaded.
 //! - `MaximumConcurrency` given as a parameter arrives as text, on which ministack's poller stumbles until it is set
 //!   again as a number.
 
 mod archive;
+mod function;
+mod queue;
+mod template;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -19,8 +22,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-pub use self::archive::{Archive, ArchiveError};
-use self::wire::{Answer, texts};
+pub use self::{
+    archive::{Archive, ArchiveError},
+    queue::Depth,
+};
+use self::{
+    template::point_at_code,
+    wire::{Answer, texts},
+};
 use crate::ministack::Ministack;
 
 const BUCKET: &str = "sendonce-code";
@@ -58,11 +67,21 @@ pub enum DeployError {
         /// What is missing.
         missing: String,
     },
-    /// The template has not exactly one function to deploy.
-    #[error("the template has {found} lines `CodeUri: .`, and this deploys exactly one function")]
+    /// The functions of the template are not those whose code there is.
+    #[error("the template builds the binaries {found:?}, and there is code of {given:?}")]
     Template {
-        /// How many there are.
-        found: usize,
+        /// The binaries behind its `CodeUri: .`, in order.
+        found: Vec<String>,
+        /// The binaries that were given.
+        given: Vec<String>,
+    },
+    /// The function reported an error.
+    #[error("function {function} failed: {answer}")]
+    Failed {
+        /// Its name.
+        function: String,
+        /// What it said.
+        answer: String,
     },
     /// The stack was not created.
     #[error("the stack ended as {status}:\n{events}")]
@@ -93,35 +112,14 @@ pub struct Application<'a> {
     pub template: &'a str,
     /// Its parameters.
     pub parameters: &'a [(&'a str, &'a str)],
-    /// The one function's name, as the template makes it.
-    pub function: &'a str,
-    /// The one function's code.
-    pub code: &'a Archive,
+    /// The functions' code, each beside the binary's name. The template names the function for the stack and that.
+    pub code: &'a [(&'a str, &'a Archive)],
 }
 
 /// The way to one ministack, whatever is asked.
 #[derive(Debug, Clone)]
 pub struct Cloud {
     port: u16,
-}
-
-/// What is known of a queue.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Depth {
-    /// Messages that wait to be received.
-    pub visible: u64,
-    /// Messages that somebody received and has not deleted.
-    pub in_flight: u64,
-    /// Messages whose delay is not over.
-    pub delayed: u64,
-}
-
-impl Depth {
-    /// Whether nothing is in it.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self == Self::default()
-    }
 }
 
 impl Cloud {
@@ -131,7 +129,7 @@ impl Cloud {
         Self { port: ministack.port() }
     }
 
-    /// Creates the stack and waits until its function is ready; returns the stack's outputs.
+    /// Creates the stack and waits until its functions are ready; returns the stack's outputs.
     ///
     /// # Errors
     ///
@@ -140,13 +138,17 @@ impl Cloud {
         &self,
         application: &Application<'_>,
     ) -> Result<BTreeMap<String, String>, DeployError> {
-        let key = format!("{}.zip", application.function);
-        let template = point_at_code(application.template, &format!("s3://{BUCKET}/{key}"))?;
+        let binaries: Vec<&str> = application.code.iter().map(|(binary, _)| *binary).collect();
+        let template = point_at_code(application.template, &format!("s3://{BUCKET}"), &binaries)?;
         self.put(&format!("/{BUCKET}"), Bytes::new()).await?;
-        self.put(&format!("/{BUCKET}/{key}"), application.code.bytes()).await?;
+        for (binary, code) in application.code {
+            self.put(&format!("/{BUCKET}/{binary}.zip"), code.bytes()).await?;
+        }
         self.create(application, &template).await?;
         let outputs = self.created(application.stack).await?;
-        self.check_code(application).await?;
+        for (binary, code) in application.code {
+            self.check_code(format!("{}-{binary}", application.stack), code).await?;
+        }
         self.repair_mappings().await?;
         Ok(outputs)
     }
@@ -188,19 +190,14 @@ impl Cloud {
         self.form(&[("Action".to_owned(), action), ("StackName".to_owned(), stack)]).await
     }
 
-    async fn check_code(&self, application: &Application<'_>) -> Result<(), DeployError> {
-        let path = format!("/2015-03-31/functions/{}", application.function);
-        let found = self.get(&path).await?.json()?;
+    async fn check_code(&self, function: String, code: &Archive) -> Result<(), DeployError> {
+        let found = self.get(&format!("/2015-03-31/functions/{function}")).await?.json()?;
         let found = found["Configuration"]["CodeSha256"].as_str().unwrap_or_default();
-        let expected = application.code.sha256();
+        let expected = code.sha256();
         if found == expected {
             return Ok(());
         }
-        Err(DeployError::OtherCode {
-            function: application.function.into(),
-            found: found.into(),
-            expected: expected.into(),
-        })
+        Err(DeployError::OtherCode { function, found: found.into(), expected: expected.into() })
     }
 
     async fn repair_mappings(&self) -> Result<(), DeployError> {
@@ -219,83 +216,6 @@ impl Cloud {
             self.put(&format!("/2015-03-31/event-source-mappings/{id}"), config.to_string().into()).await?;
         }
         Ok(())
-    }
-
-    /// Puts a message on a queue: rings a doorbell.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError::Unreachable`] or [`DeployError::Refused`].
-    pub async fn send_message(&self, queue_url: &str, body: &str) -> Result<(), DeployError> {
-        let message = json!({ "QueueUrl": queue_url, "MessageBody": body });
-        self.json("AmazonSQS.SendMessage", &message).await.map(drop)
-    }
-
-    /// How many messages a queue holds.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError`]; [`DeployError::Answer`] when a count is missing.
-    pub async fn depth(&self, queue_url: &str) -> Result<Depth, DeployError> {
-        let question = json!({ "QueueUrl": queue_url, "AttributeNames": ["All"] });
-        let answer = self.json("AmazonSQS.GetQueueAttributes", &question).await?;
-        let found = answer.json()?;
-        let count = |suffix: &str| {
-            let name = format!("ApproximateNumberOfMessages{suffix}");
-            let count = found["Attributes"][&name].as_str().and_then(|count| count.parse().ok());
-            count.ok_or_else(|| answer.lacks(&name))
-        };
-        Ok(Depth { visible: count("")?, in_flight: count("NotVisible")?, delayed: count("Delayed")? })
-    }
-
-    /// Sets how long a message that was received stays invisible.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError::Unreachable`] or [`DeployError::Refused`].
-    pub async fn set_visibility_timeout(&self, queue_url: &str, seconds: u32) -> Result<(), DeployError> {
-        let change =
-            json!({ "QueueUrl": queue_url, "Attributes": { "VisibilityTimeout": seconds.to_string() } });
-        self.json("AmazonSQS.SetQueueAttributes", &change).await.map(drop)
-    }
-
-    /// The bodies of up to ten messages of a queue, which stay in it.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError`].
-    pub async fn peek(&self, queue_url: &str) -> Result<Vec<String>, DeployError> {
-        let question = json!({ "QueueUrl": queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0 });
-        let found = self.json("AmazonSQS.ReceiveMessage", &question).await?.json()?;
-        let bodies = found["Messages"].as_array().into_iter().flatten();
-        Ok(bodies.filter_map(|message| message["Body"].as_str().map(str::to_owned)).collect())
-    }
-
-    /// What a function wrote, and what Lambda wrote around it, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError`]. A function that never ran has no log, which is no error.
-    pub async fn log(&self, function: &str) -> Result<Vec<String>, DeployError> {
-        let question = json!({ "logGroupName": format!("/aws/lambda/{function}") });
-        let answer = match self.json("Logs_20140328.FilterLogEvents", &question).await {
-            Err(DeployError::Refused { answer, .. }) if answer.contains("ResourceNotFound") => {
-                return Ok(Vec::new());
-            }
-            answered => answered?,
-        };
-        let found = answer.json()?;
-        let lines = found["events"].as_array().into_iter().flatten();
-        Ok(lines.filter_map(|event| event["message"].as_str().map(|line| line.trim().to_owned())).collect())
-    }
-
-    /// Any action of SQS, `CreateQueue` for one, with its parameters, and the answer to it.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError::Unreachable`], [`DeployError::Refused`], or [`DeployError::Answer`] when it is not JSON.
-    pub async fn sqs(&self, action: &str, parameters: &Value) -> Result<Value, DeployError> {
-        self.json(&format!("AmazonSQS.{action}"), parameters).await?.json()
     }
 
     async fn get(&self, path: &str) -> Result<Answer, DeployError> {
@@ -321,16 +241,6 @@ impl Cloud {
     }
 }
 
-/// Replaces the place of the source by that of the compiled code, as `sam build` and `sam package` do.
-fn point_at_code(template: &str, address: &str) -> Result<String, DeployError> {
-    const SOURCE: &str = "CodeUri: .";
-    let found = template.lines().filter(|line| line.trim() == SOURCE).count();
-    if found != 1 {
-        return Err(DeployError::Template { found });
-    }
-    Ok(template.replacen(&format!("{SOURCE}\n"), &format!("CodeUri: {address}\n"), 1))
-}
-
 /// One line an event; ministack tells the newest first.
 fn stack_events(xml: &str) -> String {
     let field = |name| texts(xml, name);
@@ -347,35 +257,15 @@ mod tests {
     use super::*;
     use crate::ministack::Options;
 
-    #[test]
-    fn the_template_is_changed_in_one_line() {
-        let template = "a:\n  CodeUri: .\nb: CodeUri: .x\n";
-        assert_eq!(point_at_code(template, "s3://b/k").unwrap(), "a:\n  CodeUri: s3://b/k\nb: CodeUri: .x\n");
-        assert!(matches!(point_at_code("a:\n", "s3://b/k"), Err(DeployError::Template { found: 0 })));
-    }
-
     #[tokio::test]
     async fn a_template_that_is_wrong_says_why() {
         let ministack = Ministack::start(Options::default()).await.unwrap();
         let code = Archive::of_function(b"#!/bin/sh\n").unwrap();
-        let template =
-            "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: .\n";
-        let application = Application { stack: "s", template, parameters: &[], function: "f", code: &code };
+        let template = "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Metadata:\n      BuildProperties:\n        \
+             Binary: f\n    Properties:\n      CodeUri: .\n";
+        let application = Application { stack: "s", template, parameters: &[], code: &[("f", &code)] };
         let error = Cloud::of(&ministack).deploy(&application).await.unwrap_err();
         assert!(matches!(error, DeployError::Refused { .. } | DeployError::Stack { .. }), "{error}");
         assert!(error.to_string().contains('F'), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_message_is_counted_and_can_be_looked_at() {
-        let ministack = Ministack::start(Options::default()).await.unwrap();
-        let cloud = Cloud::of(&ministack);
-        let created = cloud.json("AmazonSQS.CreateQueue", &json!({ "QueueName": "q" })).await.unwrap();
-        let url = created.json().unwrap()["QueueUrl"].as_str().unwrap().to_owned();
-        assert!(cloud.depth(&url).await.unwrap().is_empty());
-        cloud.send_message(&url, "41 & <x>").await.unwrap();
-        assert_eq!(cloud.peek(&url).await.unwrap(), ["41 & <x>"]);
-        assert_eq!(cloud.depth(&url).await.unwrap(), Depth { visible: 1, ..Depth::default() });
-        assert!(cloud.log("never-ran").await.unwrap().is_empty());
     }
 }

@@ -1,15 +1,16 @@
 //! SES for a demonstration: the strict stand-in decides, the inbox shows.
 //!
 //! The inbox takes nearly anything, so what it takes proves nothing; the stand-in has no page. This stands before both.
-//! A request goes to the stand-in first. What that refuses is refused, in its words; what it takes is put into the
-//! inbox too, and the sender is given the inbox's message id, so that a row can be found on the page.
+//! A request goes to the stand-in first, and its answer is the sender's, with the message id that SES's events will carry.
+//! What it takes is put into the inbox too, which has ids of its own: [`Front::shown`] knows both.
 //!
 //! What the inbox gets is what was sent, but for two things that every mail program does and that page does not: encoded
 //! display names are decoded, and `cid:` in HTML is replaced by the inline image it speaks of.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use mail_parser::{Address, MessageParser};
@@ -25,13 +26,22 @@ use crate::ses::Ses;
 #[derive(Debug)]
 pub struct Front {
     doorway: Doorway,
-    not_shown: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     ses: SocketAddr,
     inbox: SocketAddr,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The inbox's message id by SES's.
+    shown: BTreeMap<String, String>,
+    not_shown: Vec<String>,
+    /// Whose sender will hear nothing.
+    unanswered: Vec<String>,
 }
 
 impl Front {
@@ -43,15 +53,15 @@ impl Front {
     pub async fn start(ses: &Ses, inbox: &Inbox) -> io::Result<Self> {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let behind = Behind { ses: local(ses.port()), inbox: local(inbox.port()) };
-        let not_shown = Arc::new(Mutex::default());
+        let seen = Arc::new(Mutex::default());
         let doorway = Doorway::open({
-            let not_shown = Arc::clone(&not_shown);
+            let seen = Arc::clone(&seen);
             move |stream| {
-                tokio::spawn(serve(behind, stream, Arc::clone(&not_shown)));
+                tokio::spawn(serve(behind, stream, Arc::clone(&seen)));
             }
         })
         .await?;
-        Ok(Self { doorway, not_shown })
+        Ok(Self { doorway, seen })
     }
 
     /// The SES v2 endpoint.
@@ -60,24 +70,50 @@ impl Front {
         format!("http://{}", self.doorway.address())
     }
 
+    /// Hangs up on the next sender of a message to this address, without an answer and after SES has taken the message.
+    pub fn leave_unanswered(&self, address: &str) {
+        lock(&self.seen).unanswered.push(address.to_owned());
+    }
+
+    /// Whether there is a sender left to hang up on.
+    #[must_use]
+    pub fn is_to_leave_unanswered(&self) -> bool {
+        !lock(&self.seen).unanswered.is_empty()
+    }
+
+    /// The inbox's id of a message that SES gave this one.
+    #[must_use]
+    pub fn shown(&self, ses_message_id: &str) -> Option<String> {
+        lock(&self.seen).shown.get(ses_message_id).cloned()
+    }
+
     /// Why messages that the stand-in took are not in the inbox.
     #[must_use]
     pub fn not_shown(&self) -> Vec<String> {
-        self.not_shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).not_shown.clone()
     }
 }
 
-async fn serve(behind: Behind, stream: TcpStream, not_shown: Arc<Mutex<Vec<String>>>) {
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(behind: Behind, stream: TcpStream, seen: Arc<Mutex<Seen>>) {
     let mut connection = Connection::new(stream);
     while let Ok(Some(request)) = connection.read_request().await {
         // A stand-in that hangs up says nothing, and neither does this.
-        let Ok(mut verdict) = forward(behind.ses, &request, request.body.clone()).await else { return };
+        let Ok(verdict) = forward(behind.ses, &request, request.body.clone()).await else { return };
         if verdict.status == 200 {
-            match show(behind.inbox, &request).await {
-                Ok(answer) => verdict.body = answer,
-                Err(error) => {
-                    not_shown.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
-                }
+            let shown = show(behind.inbox, &request).await;
+            let shown = shown.and_then(|answer| Ok((message_id(&verdict.body)?, message_id(&answer)?)));
+            let mut seen = lock(&seen);
+            match shown {
+                Ok((of_ses, of_inbox)) => drop(seen.shown.insert(of_ses, of_inbox)),
+                Err(error) => seen.not_shown.push(error.to_string()),
+            }
+            if let Some(at) = seen.unanswered.iter().position(|address| is_to(&request.body, address)) {
+                seen.unanswered.remove(at);
+                return;
             }
         }
         let mut headers = vec![("content-type", "application/json")];
@@ -91,7 +127,19 @@ async fn serve(behind: Behind, stream: TcpStream, not_shown: Arc<Mutex<Vec<Strin
     }
 }
 
-/// Puts a message into the inbox; returns the inbox's answer, which holds the message id.
+fn message_id(answer: &[u8]) -> io::Result<String> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    let id = answer["MessageId"].as_str().map(str::to_owned);
+    id.ok_or_else(|| io::Error::other("an answer without a message id"))
+}
+
+fn is_to(message: &[u8], address: &str) -> bool {
+    let message: Value = serde_json::from_slice(message).unwrap_or_default();
+    let recipients = message.pointer("/Destination/ToAddresses").and_then(Value::as_array);
+    recipients.into_iter().flatten().filter_map(Value::as_str).any(|mailbox| mailbox.contains(address))
+}
+
+/// Puts a message into the inbox; returns the inbox's answer, which holds its message id.
 async fn show(inbox: SocketAddr, request: &Request) -> io::Result<Bytes> {
     let mut message: Value = serde_json::from_slice(&request.body)?;
     decode_mailboxes(&mut message);
@@ -164,7 +212,7 @@ fn show_images(simple: &mut Value) {
 mod tests {
     use serde_json::json;
 
-    use super::{decode, decode_mailboxes, show_images};
+    use super::{decode, decode_mailboxes, is_to, show_images};
 
     #[test]
     fn names_are_decoded_and_the_rest_is_left() {
@@ -183,6 +231,14 @@ mod tests {
             message,
             json!({ "Content": {}, "Destination": { "BccAddresses": ["Éva <e@b.example>"] } })
         );
+    }
+
+    #[test]
+    fn a_recipient_is_found() {
+        let message =
+            br#"{"Destination":{"ToAddresses":["Ada <ada@b.example>"],"CcAddresses":["eve@b.example"]}}"#;
+        assert!(is_to(message, "ada@b.example"));
+        assert!(!is_to(message, "eve@b.example") && !is_to(b"", "ada@b.example"));
     }
 
     #[test]

@@ -20,6 +20,9 @@
 //!   success here and as failure of every message there. Only a test of the response itself can find that.
 //! - **CloudFormation** expands SAM templates with aws-sam-translator (`CAPABILITY_AUTO_EXPAND`), from S3 or inline.
 //!   A function without code answers with a mock. Amazon MQ mappings are accepted and never polled.
+//! - **EventBridge** delivers to SQS at once, by the rules' patterns, without looking at the queue's policy. As on AWS
+//!   nobody may put events with a source `aws.…`; since the stand-in for SES has to, that is lifted.
+//!   `rate(…)` schedules run, the first time when their period is over.
 //! - **Queue URLs** that `Ref` puts into a function's variables begin with `http://localhost`; those that the API
 //!   returns begin with the host that was asked. Both are understood by whoever asks ministack.
 
@@ -33,6 +36,15 @@ use crate::supervisor::{Program, Running, ServerError, Supervisor, free_port, re
 
 /// The account that everything belongs to.
 pub const ACCOUNT: &str = "000000000000";
+
+/// As `python -m ministack`, but that `PutEvents` takes what calls itself an event of AWS: here it is an imitated service
+/// that puts it on the bus.
+const MAIN: &str = "\
+from ministack.app import main
+from ministack.services import eventbridge
+eventbridge._put_events.__defaults__ = (True,)
+main()
+";
 
 /// How ministack is started.
 #[derive(Debug, Clone)]
@@ -186,7 +198,7 @@ fn program(
         source,
     })?;
     let mut program = Program::new("ministack", &tool.python, folder)
-        .args(["-m", "ministack"])
+        .args(["-c", MAIN])
         .clear_environment()
         .env("PATH", install::search_path())
         .env("HOME", folder)

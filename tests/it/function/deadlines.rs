@@ -51,9 +51,8 @@ async fn a_batch_that_is_short_of_time_gives_the_rest_back() {
 async fn a_call_is_given_up_before_the_function_is() {
     let site = Site::new().await;
     // A time-out of SES that no invocation could outlast.
-    let functions = [3, 4, 6].map(|seconds| {
-        site.function().env("SES_TIMEOUT_MS", "60000").timeout(Duration::from_secs(seconds))
-    });
+    let functions = [3, 4, 6]
+        .map(|seconds| site.function().env("SES_TIMEOUT_MS", "60000").timeout(Duration::from_secs(seconds)));
     site.ses.script(Match::Any, 3, Fault::HangForever { taken: true });
     let mut flights = Vec::new();
     for function in functions {

@@ -1,4 +1,4 @@
-//! Building the function as it stands in the workspace.
+//! Building the functions as they stand in the workspace.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,26 +9,38 @@ use stack::install::cargo;
 
 use super::progress::Failure;
 
-/// Builds the package's binary and packs it.
+/// A function's code.
+pub(super) struct Code {
+    /// Its binary's name, which is also its package's.
+    pub(super) binary: &'static str,
+    pub(super) executable: PathBuf,
+    pub(super) archive: Archive,
+}
+
+/// Builds these binaries and packs each.
 ///
 /// In the development profile: it takes seconds where the release profile, which optimizes across all crates, takes
-/// minutes, and what is shown here is not speed (`cargo xtask bench` is about that).
-pub(super) fn function(package: &str) -> Result<Archive, Failure> {
-    let built = cargo()
-        .args(["build", "--package", package, "--bin", package, "--message-format=json-render-diagnostics"])
-        .stdin(Stdio::null())
-        // What cargo tells people goes where it always goes.
-        .stderr(Stdio::inherit())
-        .output()?;
+/// minutes, and what is shown here is not speed (`cargo xtask bench` is about that). By the binaries' names, as this
+/// command was built itself: with `--package`, half of the dependencies would be built twice.
+pub(super) fn functions(binaries: &[&'static str]) -> Result<Vec<Code>, Failure> {
+    let mut cargo = cargo();
+    cargo.args(["build", "--message-format=json-render-diagnostics"]);
+    cargo.args(binaries.iter().flat_map(|binary| ["--bin", binary]));
+    // What cargo tells people goes where it always goes.
+    let built = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     if !built.status.success() {
         return Err(format!("cargo ended with {}", built.status).into());
     }
     let messages = String::from_utf8(built.stdout)?;
-    let mut executables = messages.lines().filter_map(|line| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == package).then_some(())?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    let executable = executables.next_back().ok_or_else(|| format!("cargo built no binary {package}"))?;
-    Ok(Archive::of_function(&std::fs::read(executable)?)?)
+    let messages: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut functions = Vec::new();
+    for &binary in binaries {
+        // A library may have the name of its binary.
+        let of_binary = messages.iter().filter(|message| message["target"]["name"] == binary);
+        let executable = of_binary.filter_map(|message| message["executable"].as_str()).next_back();
+        let executable = PathBuf::from(executable.ok_or_else(|| format!("cargo built no binary {binary}"))?);
+        let archive = Archive::of_function(&std::fs::read(&executable)?)?;
+        functions.push(Code { binary, executable, archive });
+    }
+    Ok(functions)
 }

@@ -23,7 +23,22 @@ pub(super) async fn step<T, E>(what: &str, work: impl Future<Output = Result<T, 
 where
     E: Into<Failure>,
 {
-    let begun = Instant::now();
+    step_since(Instant::now(), what, work).await
+}
+
+/// The same, but what it says is how long after `begun` it was done.
+///
+/// # Errors
+///
+/// Those of `work`, with the name of the step.
+pub(super) async fn step_since<T, E>(
+    begun: Instant,
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
+where
+    E: Into<Failure>,
+{
     let mut reminder = interval_at(tokio::time::Instant::now() + PATIENCE, REMINDER);
     reminder.set_missed_tick_behavior(MissedTickBehavior::Skip);
     tokio::pin!(work);

@@ -7,9 +7,9 @@ use serde_json::Value;
 use stack::deploy::Depth;
 
 use super::progress::Failure;
-use super::run::{Row, Run, UNREADABLE};
+use super::run::{EVENT_KINDS, Row, Run, UNREADABLE};
 use super::samples::End;
-use super::stage::{FUNCTION, Stage};
+use super::stage::{DISPATCH, FEEDBACK, SWEEP, Stage};
 
 /// A function's last lines arrive a moment after its answer.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
@@ -27,11 +27,11 @@ pub(super) struct Report {
     problems: Vec<String>,
 }
 
-/// What the database server and the function's log say.
+/// What the database server and the functions' logs say.
 struct Connections {
     opened: u64,
-    /// Invocations that had a doorbell they could read.
-    needed: u64,
+    /// Invocations of each function that had a row to look at.
+    needed: [(&'static str, u64); 3],
     /// Invocations that had none.
     spared: u64,
     aborted: u64,
@@ -61,7 +61,7 @@ impl Report {
             problems: Vec::new(),
         };
         for row in report.rows.iter().filter(|row| row.seen.state != row.sample.end.state()) {
-            report.wrong.push(all_about(stage, row, &log).await?);
+            report.wrong.push(all_about(stage, row.id, &log).await?);
         }
         report.check_rows(stage, &emails);
         report.check_the_rest(stage);
@@ -85,14 +85,18 @@ impl Report {
             let taken = stage.ses.times_taken(row.id);
             match row.sample.end {
                 End::Sent(subject) => {
-                    let id = row.seen.ses_message_id.as_deref();
-                    let found = emails.iter().filter(|email| email["messageId"].as_str() == id);
+                    // By the id that SES gave it, whether its answer arrived or its event told.
+                    let id = row.seen.ses_message_id.as_deref().and_then(|id| stage.front.shown(id));
+                    let found = emails.iter().filter(|email| email["messageId"].as_str() == id.as_deref());
                     let subjects: Vec<&str> = found.filter_map(|email| email["subject"].as_str()).collect();
-                    if subjects != [subject] {
+                    if id.is_none() || subjects != [subject] {
                         complain(format!("the inbox has {subjects:?} under its id, not {subject:?}"));
                     }
                     if taken != 1 {
                         complain(format!("SES took it {taken} times, not once"));
+                    }
+                    if !row.has_its_events() {
+                        complain(format!("its events are {:?}, not {EVENT_KINDS:?}", row.seen.events));
                     }
                 }
                 End::Not(_, kind) => {
@@ -110,11 +114,16 @@ impl Report {
     fn check_the_rest(&mut self, stage: &Stage) {
         let sent = self.rows.iter().filter(|row| matches!(row.sample.end, End::Sent(_))).count();
         let mut problems = stage.front.not_shown();
+        problems.extend(stage.ses.emit_errors());
+        if stage.front.is_to_leave_unanswered() {
+            problems.push("nobody was hung up on".to_owned());
+        }
         if self.inbox_count != sent {
             problems.push(format!("the inbox holds {} emails, not {sent}", self.inbox_count));
         }
         let connections = &self.connections;
-        if connections.opened != connections.needed || connections.aborted + connections.open_now as u64 > 0 {
+        if connections.opened != connections.needed() || connections.aborted + connections.open_now as u64 > 0
+        {
             problems.push("the connections are not as they should be".to_owned());
         }
         for queue in &self.queues {
@@ -129,35 +138,50 @@ impl Report {
     }
 }
 
-/// The connections and the function's log, as soon as they agree.
+impl Connections {
+    fn needed(&self) -> u64 {
+        self.needed.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// The connections and the functions' logs, as soon as they agree.
 async fn settled(stage: &Stage, before: u64) -> Result<(Connections, Vec<String>), Failure> {
     let begun = Instant::now();
     loop {
-        let log = stage.cloud.log(FUNCTION).await?;
-        let count = |part: &str| log.iter().filter(|line| line.contains(part)).count() as u64;
-        let spared = count("\"doorbell.unreadable\"");
+        let count = |log: &[String], part: &str| log.iter().filter(|line| line.contains(part)).count() as u64;
+        let mut all = Vec::new();
+        let mut needed = [(DISPATCH, 0), (SWEEP, 0), (FEEDBACK, 0)];
+        for (function, invocations) in &mut needed {
+            let log = stage.cloud.log(function).await?;
+            *invocations = count(&log, "START RequestId");
+            all.extend(log);
+        }
+        // One doorbell an invocation, which is the template's default.
+        let spared = count(&all, "\"doorbell.unreadable\"");
+        needed[0].1 = needed[0].1.saturating_sub(spared);
         let connections = Connections {
             opened: stage.server.connections_made().await? - before,
-            // One doorbell an invocation, which is the template's default.
-            needed: count("START RequestId").saturating_sub(spared),
+            needed,
             spared,
             aborted: stage.server.global_status("Aborted_clients").await?,
             open_now: stage.server.processlist().await?.len(),
         };
-        let agree = connections.opened == connections.needed && connections.open_now == 0;
+        let agree = connections.opened == connections.needed() && connections.open_now == 0;
         if agree || begun.elapsed() > SETTLES_WITHIN {
-            return Ok((connections, log));
+            return Ok((connections, all));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 async fn queues(stage: &Stage) -> Result<Vec<Queue>, Failure> {
-    let wanted: [(_, _, &[&str]); 4] = [
+    let wanted: [(_, _, &[&str]); 6] = [
         ("urgent", "UrgentQueueUrl", &[]),
         ("bulk", "BulkQueueUrl", &[]),
         ("urgent, dead letters", "UrgentDeadLetterQueueUrl", &[]),
         ("bulk, dead letters", "BulkDeadLetterQueueUrl", &[UNREADABLE]),
+        ("SES's events", "FeedbackQueueUrl", &[]),
+        ("SES's events, dead letters", "FeedbackDeadLetterQueueUrl", &[]),
     ];
     let mut queues = Vec::new();
     for (name, output, expected) in wanted {
@@ -169,9 +193,18 @@ async fn queues(stage: &Stage) -> Result<Vec<Queue>, Failure> {
     Ok(queues)
 }
 
-/// The row, what the function wrote of it, and, if that is nothing, what else was written last.
-async fn all_about(stage: &Stage, row: &Row, log: &[String]) -> Result<String, Failure> {
-    let mut text = format!("What is known of email {}:\n", row.id);
+/// What all functions wrote.
+pub(super) async fn logs(stage: &Stage) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    for function in [DISPATCH, SWEEP, FEEDBACK] {
+        all.extend(stage.cloud.log(function).await?);
+    }
+    Ok(all)
+}
+
+/// The row, what the functions wrote of it, and, if that is nothing, what else was written last.
+pub(super) async fn all_about(stage: &Stage, id: u64, log: &[String]) -> Result<String, Failure> {
+    let mut text = format!("What is known of email {id}:\n");
     let columns = [
         "state",
         "state_at",
@@ -186,19 +219,16 @@ async fn all_about(stage: &Stage, row: &Row, log: &[String]) -> Result<String, F
         "error_detail",
         "UTC_TIMESTAMP(6)",
     ];
-    let sql = format!("SELECT {} FROM email WHERE id = {}", columns.join(", "), row.id);
+    let sql = format!("SELECT {} FROM email WHERE id = {id}", columns.join(", "));
     for (column, value) in columns.iter().zip(stage.database.admin().rows(&sql).await?.concat()) {
         writeln!(text, "  {column:16} {}", value.as_deref().unwrap_or("NULL"))?;
     }
-    let ids = [format!("\"email_id\":{},", row.id), format!("\"email_id\":{}}}", row.id)];
+    let ids = [format!("\"email_id\":{id},"), format!("\"email_id\":{id}}}")];
     let is_about = |line: &&str| ids.iter().any(|id| line.contains(id));
     let mut lines: Vec<&str> = log.iter().map(String::as_str).filter(is_about).collect();
     let ministack = stage.ministack.log()?;
     if lines.is_empty() {
-        writeln!(
-            text,
-            "  The function never wrote of it. The last lines of the function, then of ministack:"
-        )?;
+        writeln!(text, "  The functions never wrote of it. The last lines of them, then of ministack:")?;
         lines.extend(last(log.iter().map(String::as_str).collect(), 8));
         lines.extend(last(ministack.lines().collect(), 12));
     }
@@ -228,39 +258,39 @@ impl fmt::Display for Report {
 
 impl Report {
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = ["id", "email", "lane", "state", "tries", "SES message id", "ms"];
-        let [id, what, lane, state, attempts, ses_id, took] = heads;
-        let rule = "─".repeat(103);
-        writeln!(f, "\n{id:>3}  {what:42} {lane:7} {state:10} {attempts:>5}  {ses_id:22} {took:>6}\n{rule}")?;
+        let heads = ["id", "email", "lane", "state", "tries", "SES's events", "ms"];
+        let [id, what, lane, state, attempts, events, took] = heads;
+        let rule = "─".repeat(97);
+        writeln!(f, "\n{id:>3}  {what:42} {lane:7} {state:10} {attempts:>5}  {events:16} {took:>6}\n{rule}")?;
         for row in &self.rows {
             let seen = &row.seen;
             let took = row.took_ms().map_or_else(|| "–".to_owned(), |took| took.to_string());
             let mark = if seen.state == row.sample.end.state() { "" } else { "  ← wrong" };
             writeln!(
                 f,
-                "{:>3}  {:42} {:7} {:10} {:>5}  {:22} {took:>6}{mark}",
+                "{:>3}  {:42} {:7} {:10} {:>5}  {:16} {took:>6}{mark}",
                 row.id,
                 row.sample.what,
                 seen.lane,
                 seen.state,
                 seen.attempts,
-                seen.ses_message_id.as_deref().unwrap_or("–"),
+                seen.events.as_deref().unwrap_or("–"),
             )?;
             let detail = match seen.state.as_str() {
                 "suppressed" => Some("Every recipient is on the suppression list."),
                 _ => seen.error_detail.as_deref(),
             };
             if let Some(detail) = detail {
-                for line in wrapped(detail, 96) {
+                for line in wrapped(detail, 90) {
                     writeln!(f, "     │ {line}")?;
                 }
             }
         }
         writeln!(
             f,
-            "{rule}\ntries: claims, those given back not counted. ms: from just before the doorbell was rung until the row \
-             entered\nits state. The first emails start ten environments of an unoptimized function at once; the last \
-             one finds them warm."
+            "{rule}\ntries: claims, those given back not counted. SES's events: what it told afterwards. ms: from just \
+             before\nthe doorbell was rung until the row entered its state. The first emails start ten environments \
+             of an\nunoptimized function at once; the last one finds them warm."
         )
     }
 
@@ -268,10 +298,13 @@ impl Report {
         let Connections { opened, needed, spared, aborted, open_now } = &self.connections;
         let each = if self.is_good() { ", each once" } else { "" };
         writeln!(f, "\nInbox        {} emails{each}: {}", self.inbox_count, self.inbox)?;
+        let [dispatch, sweep, feedback] = needed.map(|(_, invocations)| invocations);
         writeln!(
             f,
-            "Connections  {opened} opened by {needed} invocations that had an email to look at, none by the {spared} \
-             that had not;\n             {aborted} aborted, {open_now} still open"
+            "Connections  {opened} opened by {} invocations that had a row to look at ({dispatch} of dispatch-sqs, \
+             {sweep} of sweep,\n             {feedback} of feedback), none by the {spared} that had not; {aborted} \
+             aborted, {open_now} still open",
+            self.connections.needed()
         )?;
         for (index, Queue { name, depth, bodies, .. }) in self.queues.iter().enumerate() {
             let head = if index == 0 { "Queues" } else { "" };

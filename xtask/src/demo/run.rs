@@ -2,15 +2,24 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use serde_json::json;
+use stack::ses::EventKind;
+
 use super::progress::{Failure, PATIENCE, REMINDER, note, step, waiting};
-use super::samples::{SAMPLES, Sample};
-use super::stage::Stage;
+use super::samples::{End, SAMPLES, Sample, UNANSWERED};
+use super::stage::{SWEEP, Stage};
 
 /// An email that has not ended by then will not.
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// How often the table is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What SES tells of every email that it takes.
+pub(super) const EVENTS: &[EventKind] = &[EventKind::Send, EventKind::Delivery];
+
+/// The same, as the history has them, in alphabetical order.
+pub(super) const EVENT_KINDS: &str = "delivery, send";
 
 /// A doorbell that nobody can read.
 pub(super) const UNREADABLE: &str = "ring ring";
@@ -48,12 +57,25 @@ pub(super) struct Seen {
     pub(super) ses_message_id: Option<String>,
     pub(super) error_kind: Option<String>,
     pub(super) error_detail: Option<String>,
+    /// The kinds of its events.
+    pub(super) events: Option<String>,
 }
 
 impl Row {
-    /// Whether nothing will move it any more. Here, without a sweep and without SES's events, that includes `unknown`.
+    /// Whether it has ended. SES's events end what is `unknown`.
     pub(super) fn is_over(&self) -> bool {
-        !matches!(self.seen.state.as_str(), "" | "pending" | "sending")
+        !matches!(self.seen.state.as_str(), "" | "pending" | "sending" | "unknown")
+    }
+
+    /// Whether it has the events that it must have.
+    pub(super) fn has_its_events(&self) -> bool {
+        let expected = matches!(self.sample.end, End::Sent(_)).then_some(EVENT_KINDS);
+        self.seen.events.as_deref() == expected
+    }
+
+    /// Whether it waits for the sweep.
+    fn is_unheard(&self) -> bool {
+        self.sample.rings == 0 && self.seen.state == "pending"
     }
 
     /// From ringing until it entered its state, in milliseconds.
@@ -71,6 +93,7 @@ impl Run {
             connections_before: stage.server.connections_made().await?,
             in_time: false,
         };
+        stage.front.leave_unanswered(UNANSWERED);
         let first = SAMPLES.iter().filter(|sample| !sample.later);
         step("writing the emails, in plain SQL", run.write(stage, first)).await?;
         step("ringing the doorbells, in both lanes", run.ring(stage)).await?;
@@ -108,7 +131,7 @@ impl Run {
 
     /// Rings for every email that was not rung for.
     async fn ring(&mut self, stage: &Stage) -> Result<(), Failure> {
-        for row in self.rows.iter_mut().filter(|row| row.rung_us.is_none()) {
+        for row in self.rows.iter_mut().filter(|row| row.rung_us.is_none() && row.sample.rings > 0) {
             let queue = stage.queue(&row.seen.lane)?;
             row.rung_us = Some(now_us());
             for _ in 0..row.sample.rings {
@@ -123,19 +146,35 @@ impl Run {
         let begun = Instant::now();
         let mut news = News::since(begun);
         let mut later = SAMPLES.iter().filter(|sample| sample.later);
+        let mut is_swept = false;
         while begun.elapsed() < ENDS_WITHIN {
             self.look(stage).await?;
             for row in self.rows.iter_mut().filter(|row| row.is_over() && !row.is_told) {
                 row.is_told = true;
                 news.tell(&format!("email {:>2} is {:10} {}", row.id, row.seen.state, row.sample.what));
             }
-            let waiting: Vec<&Row> = self.rows.iter().filter(|row| !row.is_over()).collect();
+            let waits = |row: &&Row| !row.is_over() || !row.has_its_events();
+            let waiting: Vec<&Row> = self.rows.iter().filter(waits).collect();
             if let [first, rest @ ..] = waiting.as_slice() {
                 let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-                news.wait(&format!(
-                    "email {} is {} ({}){more}",
-                    first.id, first.seen.state, first.sample.what
-                ));
+                let events = if first.is_over() { ", and SES's events are under way" } else { "" };
+                if !is_swept && waiting.iter().all(|row| row.is_unheard()) {
+                    is_swept = true;
+                    news.tell(&format!(
+                        "email {} is pending: its producer died and nobody rang for it",
+                        first.id
+                    ));
+                    // By itself it would run within a minute.
+                    step("running the sweep by hand, which its schedule runs every minute", async {
+                        stage.cloud.invoke(SWEEP, &json!({})).await
+                    })
+                    .await?;
+                } else {
+                    news.wait(&format!(
+                        "email {} is {} ({}){events}{more}",
+                        first.id, first.seen.state, first.sample.what
+                    ));
+                }
             } else if let Some(sample) = later.next() {
                 self.write(stage, [sample].into_iter()).await?;
                 self.ring(stage).await?;
@@ -152,11 +191,13 @@ impl Run {
 
     async fn look(&mut self, stage: &Stage) -> Result<(), Failure> {
         let sql = "SELECT id, lane, state, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', state_at), attempts,
-                          ses_message_id, error_kind, error_detail
+                          ses_message_id, error_kind, error_detail,
+                          (SELECT GROUP_CONCAT(kind ORDER BY kind SEPARATOR ', ') FROM email_event
+                           WHERE email_id = email.id)
                    FROM email";
         for values in stage.database.admin().rows(sql).await? {
-            let [Some(id), Some(lane), Some(now), Some(at), Some(attempts), ses_id, kind, detail] =
-                <[Option<String>; 8]>::try_from(values).map_err(|_| "the table has other columns")?
+            let [Some(id), Some(lane), Some(now), Some(at), Some(attempts), ses_id, kind, detail, events] =
+                <[Option<String>; 9]>::try_from(values).map_err(|_| "the table has other columns")?
             else {
                 return Err("the table has a NULL where none may be".into());
             };
@@ -170,6 +211,7 @@ impl Run {
                     ses_message_id: ses_id,
                     error_kind: kind,
                     error_detail: detail,
+                    events,
                 };
             }
         }
@@ -177,11 +219,14 @@ impl Run {
     }
 }
 
-/// Whether every doorbell has been answered for good.
+/// Whether every doorbell has been answered for good, and every event taken in.
 async fn is_quiet(stage: &Stage) -> Result<bool, Failure> {
-    let urgent = stage.cloud.depth(stage.queue("urgent")?).await?;
-    let bulk = stage.cloud.depth(stage.queue("bulk")?).await?;
-    Ok(urgent.is_empty() && bulk.is_empty())
+    for queue in ["UrgentQueueUrl", "BulkQueueUrl", "FeedbackQueueUrl"] {
+        if !stage.cloud.depth(stage.output(queue)?).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Tells what happens when it happens, and what is waited for when nothing does.

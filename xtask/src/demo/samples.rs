@@ -7,13 +7,16 @@ pub(super) struct Sample {
     pub(super) what: &'static str,
     /// What its producer types. It leaves the email's id in `LAST_INSERT_ID()`, or in `@email` when more follows.
     pub(super) sql: &'static str,
-    /// How often its producer rings.
+    /// How often its producer rings. One that nobody rings for waits for the sweep.
     pub(super) rings: usize,
     /// Where it must end.
     pub(super) end: End,
     /// Whether it is written only when nothing else is under way.
     pub(super) later: bool,
 }
+
+/// To whom SES takes an email and hangs up instead of answering.
+pub(super) const UNANSWERED: &str = "bo@customer.example";
 
 /// Where an email must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub(super) const SAMPLES: &[Sample] = &[
     sample!("scheduled", "due in 4 s, rung once, now", End::Sent("A reminder, four seconds later")),
     sample!("rung_twice", "rung twice", End::Sent("Reset your password"), rings: 2),
     sample!("raw_mime", "a header in UTF-8: raw MIME", End::Sent("Your appointment at the café")),
+    sample!("unanswered", "SES takes it and hangs up", End::Sent("Your ticket for Saturday")),
+    sample!("never_rung", "never rung: its producer died", End::Sent("Your parcel has arrived"), rings: 0),
     sample!("newsletter", "the bulk lane", End::Sent("What is new in November")),
     sample!("suppressed", "to a suppressed address", End::Not("suppressed", None)),
     sample!("expired", "expired a second ago", End::Not("expired", Some("expired"))),

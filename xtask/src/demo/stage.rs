@@ -1,29 +1,35 @@
 //! The servers, and the application deployed into them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use outbox::store::{Database as Store, DatabaseConfig, Tls};
 use stack::database::{Database, Flavor, Options, Server, migrations_folder};
-use stack::deploy::{Application, Archive, Cloud};
+use stack::deploy::{Application, Cloud};
 use stack::front::Front;
 use stack::inbox::Inbox;
 use stack::install::workspace;
 use stack::ministack::{self, ACCOUNT, Ministack};
-use stack::ses::Ses;
+use stack::ses::{EventKind, Ses};
 use tokio::task::spawn_blocking;
 
-use super::build;
+use super::build::{self, Code};
 use super::progress::{Failure, step};
 
-/// The function's name, which the template makes of the stack's.
-pub(super) const FUNCTION: &str = "sendonce-dispatch-sqs";
+/// The functions' names, which the template makes of the stack's.
+pub(super) const DISPATCH: &str = "sendonce-dispatch-sqs";
+pub(super) const SWEEP: &str = "sendonce-sweep";
+pub(super) const FEEDBACK: &str = "sendonce-feedback";
 
-/// The function's package.
-const PACKAGE: &str = "dispatch-sqs";
+/// Their binaries; the first is the worker.
+const BINARIES: [&str; 3] = ["dispatch-sqs", "sweep", "feedback"];
 
 /// The domain that SES lets write.
 const DOMAIN: &str = "shop.example";
+
+/// Without a configuration set SES tells nothing afterwards.
+const CONFIGURATION_SET: &str = "shop-events";
 
 /// Everything that runs.
 pub(super) struct Stage {
@@ -34,6 +40,8 @@ pub(super) struct Stage {
     pub(super) front: Front,
     pub(super) ministack: Ministack,
     pub(super) cloud: Cloud,
+    /// The binary of `dispatch-sqs`.
+    pub(super) worker: PathBuf,
     outputs: BTreeMap<String, String>,
 }
 
@@ -45,11 +53,12 @@ struct Mail {
 }
 
 impl Stage {
-    /// Installs, builds and starts what is needed, applies the schema and deploys the template.
-    pub(super) async fn set_up() -> Result<Self, Failure> {
-        let build = async { spawn_blocking(|| build::function(PACKAGE)).await? };
+    /// Installs, builds and starts what is needed, applies the schema and deploys the template. SES will tell these
+    /// events of every email that it takes.
+    pub(super) async fn set_up(events: &[EventKind]) -> Result<Self, Failure> {
+        let build = async { spawn_blocking(|| build::functions(&BINARIES)).await? };
         let (code, (server, database), (mail, ministack)) = tokio::try_join!(
-            step("building the function (development profile)", build),
+            step("building the functions (development profile)", build),
             start_database(),
             start_cloud(),
         )?;
@@ -57,7 +66,9 @@ impl Stage {
         let deployed = deploy(&cloud, &server, &database, &code);
         let outputs = step("deploying template.yaml into ministack", deployed).await?;
         let Mail { ses, inbox, front } = mail;
-        Ok(Self { server, database, ses, inbox, front, ministack, cloud, outputs })
+        ses.emit_events_to(ministack.endpoint(), events);
+        let worker = code.into_iter().next().ok_or("nothing was built")?.executable;
+        Ok(Self { server, database, ses, inbox, front, ministack, cloud, worker, outputs })
     }
 
     /// An output of the deployed stack.
@@ -98,11 +109,13 @@ fn tls(server: &Server) -> Tls {
 async fn start_cloud() -> Result<(Mail, Ministack), Failure> {
     let ses = Ses::start().await?;
     ses.verified_senders(Some(&[DOMAIN]));
+    ses.configuration_sets(Some(&[CONFIGURATION_SET]));
     let inbox = step("starting the inbox", Inbox::start()).await?;
     let front = Front::start(&ses, &inbox).await?;
     let options = ministack::Options::default().region("eu-west-1").ses_endpoint(front.endpoint());
     let ministack =
-        step("starting ministack (SQS, Lambda, CloudFormation)", Ministack::start(options)).await?;
+        step("starting ministack (SQS, Lambda, EventBridge, CloudFormation)", Ministack::start(options))
+            .await?;
     Ok((Mail { ses, inbox, front }, ministack))
 }
 
@@ -110,7 +123,7 @@ async fn deploy(
     cloud: &Cloud,
     server: &Server,
     database: &Database,
-    code: &Archive,
+    code: &[Code],
 ) -> Result<BTreeMap<String, String>, Failure> {
     let template = std::fs::read_to_string(workspace().join("template.yaml"))?;
     let ca_file = server.ca_file().to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
@@ -120,14 +133,11 @@ async fn deploy(
         ("DatabaseTls", "verify"),
         ("DatabaseCaFile", ca_file),
         ("SesIdentityArns", &identity),
+        ("ConfigurationSet", CONFIGURATION_SET),
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
     ];
-    let application = Application {
-        stack: "sendonce",
-        template: &template,
-        parameters: &parameters,
-        function: FUNCTION,
-        code,
-    };
+    let code: Vec<_> = code.iter().map(|code| (code.binary, &code.archive)).collect();
+    let application =
+        Application { stack: "sendonce", template: &template, parameters: &parameters, code: &code };
     Ok(cloud.deploy(&application).await?)
 }
