@@ -165,11 +165,13 @@ async fn starts(stage: &Stage, report: &mut Report) -> Result<(), Failure> {
 
 async fn large_table(claim: script::Template, rows: u64, report: &mut Report) -> Result<(), Failure> {
     let measured = large::measure(claim, rows).await?;
-    let [few, many] = [&measured.few, &measured.many].map(|samples| samples.median().as_secs_f64());
-    let what = format!("claim with {} rows against {}", thousands(rows), thousands(large::FEW));
-    report.number(&what, 1.2, many / few, 2, " ×");
-    report.aside(&format!("  {} rows", thousands(rows)), &measured.many);
-    report.aside(&format!("  {} rows", thousands(large::FEW)), &measured.few);
+    for (what, pair) in [("claim", &measured.claim), ("the sweep's look", &measured.look)] {
+        let [few, many] = [&pair.few, &pair.many].map(|samples| samples.median().as_secs_f64());
+        let against = format!("{what} with {} rows against {}", thousands(rows), thousands(large::FEW));
+        report.number(&against, 1.2, many / few, 2, " ×");
+        report.aside(&format!("  {} rows", thousands(rows)), &pair.many);
+        report.aside(&format!("  {} rows", thousands(large::FEW)), &pair.few);
+    }
     Ok(())
 }
 

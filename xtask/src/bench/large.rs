@@ -1,4 +1,4 @@
-//! The claim in a table of millions against the claim in one of thousands.
+//! The claim, and the sweep's look at what is overdue, in a table of millions against one of thousands.
 //!
 //! A server of its own, with room for the whole index in memory. Its log is written at every commit but not flushed: a
 //! flush takes as long whatever the table's size, and would hide the difference that is looked for. For the same reason
@@ -7,9 +7,10 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use outbox::store::{Database as Store, DatabaseConfig, Session, SweepRules, Tls};
 use stack::database::{Database, Flavor, Options, Server};
 use tokio::task::spawn_blocking;
 
@@ -30,11 +31,30 @@ const BLOCK: usize = 50;
 /// The rows to claim come last, and have ids of as many digits as the template's.
 const FIRST_PENDING_ID: u64 = 50_000_001;
 
-/// Medians of the claim, few rows and many.
-#[derive(Debug)]
-pub(super) struct Measured {
+/// Looks of the sweep timed on each.
+const LOOKS: usize = 50;
+/// By the defaults.
+const RULES: SweepRules = SweepRules {
+    resend_by_default: false,
+    unknown_wait: Duration::from_mins(10),
+    max_resends: 1,
+    max_age: Duration::from_hours(7 * 24),
+    urgent_has_queue: true,
+    bulk_has_queue: true,
+};
+
+/// The same with few rows and with many.
+#[derive(Debug, Default)]
+pub(super) struct Pair {
     pub(super) few: Samples,
     pub(super) many: Samples,
+}
+
+/// What was timed.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) claim: Pair,
+    pub(super) look: Pair,
 }
 
 /// Fills two tables and claims from them in turns.
@@ -47,16 +67,20 @@ pub(super) async fn measure(claim: Template, rows: u64) -> Result<Measured, Fail
     let server = Server::start(options).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
     let mut claimants = Vec::new();
+    let mut sweepers = Vec::new();
     for rows in [FEW, rows] {
         let database = server.create_database().await?;
         create_raw_user(&database).await?;
         fill(&database, rows).await?;
+        let config = DatabaseConfig::parse(database.url(), Tls::Off)?;
+        sweepers.push(Store::new(config).connect(soon()).await?);
         claimants.push((
             Connection::open(address, RAW_USER, database.name())?,
             claim.clone(),
             Samples::default(),
         ));
     }
+    let look = looks(sweepers).await?;
     let claimants = spawn_blocking(move || -> io::Result<_> {
         let last = FIRST_PENDING_ID + u64::try_from(CLAIMS + BLOCK).map_err(io::Error::other)?;
         let mut ids = FIRST_PENDING_ID..last;
@@ -83,9 +107,31 @@ pub(super) async fn measure(claim: Template, rows: u64) -> Result<Measured, Fail
     .await??;
     let mut samples = claimants.into_iter().map(|(_, _, samples)| samples);
     match (samples.next(), samples.next()) {
-        (Some(few), Some(many)) => Ok(Measured { few, many }),
+        (Some(few), Some(many)) => Ok(Measured { claim: Pair { few, many }, look }),
         _ => Err("a table is missing".into()),
     }
+}
+
+/// The sweep's look at what is overdue, on both in turns: nothing is, but the rows that will be claimed are waiting.
+async fn looks(mut sweepers: Vec<Session>) -> Result<Pair, Failure> {
+    let mut pair = Pair::default();
+    for round in 0..=LOOKS {
+        for (session, samples) in sweepers.iter_mut().zip([&mut pair.few, &mut pair.many]) {
+            let began = Instant::now();
+            session.survey(&RULES, 1_000, soon()).await?;
+            if round > 0 {
+                samples.add(began.elapsed());
+            }
+        }
+    }
+    for session in sweepers {
+        session.close().await;
+    }
+    Ok(pair)
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
 }
 
 /// Writes `rows` emails that were sent long ago, and as many pending ones as will be claimed.
