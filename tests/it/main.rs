@@ -4,9 +4,11 @@
 
 mod architecture;
 mod cli;
+mod conformance;
 mod dispatch;
 mod feedback;
 mod function;
+mod peers;
 mod stage;
 mod store;
 mod sweep;

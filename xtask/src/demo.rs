@@ -26,7 +26,7 @@ use self::run::Run;
 use self::stage::Stage;
 use crate::Outcome;
 
-/// Start the whole stack, send a dozen emails and show what became of each
+/// Start the whole stack, send more than a dozen emails and show what became of each
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Exit when every email has ended, with 0 only if each ended where it should

@@ -1,6 +1,7 @@
 //! The commands of the project, run as `cargo xtask …`.
 
 mod bench;
+mod conformance;
 mod demo;
 mod test;
 
@@ -25,6 +26,7 @@ enum Task {
     Demo(demo::Args),
     Test(test::Args),
     Bench(bench::Args),
+    Conformance(conformance::Args),
 }
 
 #[tokio::main]
@@ -33,6 +35,7 @@ async fn main() -> ExitCode {
         Task::Demo(args) => demo::run(args).await,
         Task::Test(args) => test::run(args).await,
         Task::Bench(args) => bench::run(args).await,
+        Task::Conformance(args) => conformance::run(args).await,
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {}", chain(&*error));

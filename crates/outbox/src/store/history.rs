@@ -23,3 +23,7 @@ pub(super) const TOOK_CURRENT: &str = "EXISTS (SELECT 1 FROM email_event AS t WH
 /// Whether SES took the current attempt of `e` and dropped it.
 pub(super) const DROPPED_CURRENT: &str = "EXISTS (SELECT 1 FROM email_event AS d WHERE d.email_id = e.id AND d.kind IN \
     ('reject', 'rendering_failure') AND d.attempt_id = e.attempt_id)";
+
+/// What an UPDATE of `e` sets when the history shows that SES took it. SES's id of the message stays in the history.
+pub(super) const SETTLED: &str = "e.sent_at = COALESCE(e.sent_at, UTC_TIMESTAMP(6)), e.state_at = UTC_TIMESTAMP(6), \
+    e.lease_until = NULL, e.rung_at = NULL, e.error_kind = NULL, e.error_detail = NULL, e.state = 'sent'";

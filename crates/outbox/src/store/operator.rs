@@ -24,7 +24,7 @@ pub use self::{
 use super::{
     Database, Session, StoreError,
     connection::bounded,
-    history::{ACCEPTED, UNRESOLVED},
+    history::{ACCEPTED, SETTLED, UNRESOLVED},
     literal::Sql,
     postpone::unlocked,
 };
@@ -190,10 +190,7 @@ const LOOK: usize = 5;
 
 fn statements(sql: Sql, command: Command, id: u64) -> Sql {
     let sql = sql.push("START TRANSACTION; UPDATE email AS e");
-    let sql = unlocked(sql, id).push(
-        " SET e.sent_at = COALESCE(e.sent_at, UTC_TIMESTAMP(6)), e.state_at = UTC_TIMESTAMP(6), e.state = 'sent', \
-         e.lease_until = NULL, e.rung_at = NULL, e.error_kind = NULL, e.error_detail = NULL WHERE e.state IN (",
-    );
+    let sql = unlocked(sql, id).push(" SET ").push(SETTLED).push(" WHERE e.state IN (");
     let sql = from_states(sql, command).push(") AND ").push(ACCEPTED).push("; UPDATE email AS e");
     let sql = changes(unlocked(sql, id), command).push(" WHERE e.state IN (");
     let sql = from_states(sql, command).push(") AND NOT ").push(ACCEPTED);
@@ -224,27 +221,21 @@ fn from_states(mut sql: Sql, command: Command) -> Sql {
 }
 
 fn changes(sql: Sql, command: Command) -> Sql {
-    let sql = sql.push(" SET e.state_at = UTC_TIMESTAMP(6), e.lease_until = NULL");
     let sql = match command {
-        Command::AssumeSent => {
-            return sql.push(
-                ", e.sent_at = COALESCE(e.sent_at, UTC_TIMESTAMP(6)), e.rung_at = NULL, e.error_kind = NULL, \
-                 e.error_detail = NULL, e.state = 'sent'",
-            );
-        }
+        Command::AssumeSent => return sql.push(" SET ").push(SETTLED),
         Command::Cancel => {
             return sql
-                .push(", e.rung_at = NULL, e.state = IF(")
+                .push(" SET e.state_at = UTC_TIMESTAMP(6), e.rung_at = NULL, e.state = IF(")
                 .push(UNRESOLVED)
                 .push(", 'unknown', 'cancelled')");
         }
-        Command::Resend { .. } => sql.push(", e.resends = e.resends + 1"),
-        Command::Retry { .. } => sql.push(", e.attempts = 0, e.first_attempt_at = NULL"),
+        Command::Resend { .. } => sql.push(" SET e.resends = e.resends + 1"),
+        Command::Retry { .. } => sql.push(" SET e.attempts = 0, e.first_attempt_at = NULL"),
     };
     // Rung long ago: the sweep finds it at its next run.
     let sql = sql.push(
-        ", e.error_kind = NULL, e.error_detail = NULL, e.due_at = UTC_TIMESTAMP(6), \
-         e.rung_at = '1970-01-01 00:00:00', e.state = 'pending'",
+        ", e.state_at = UTC_TIMESTAMP(6), e.lease_until = NULL, e.error_kind = NULL, e.error_detail = NULL, \
+         e.due_at = UTC_TIMESTAMP(6), e.rung_at = '1970-01-01 00:00:00', e.state = 'pending'",
     );
     sql.push(if command.drops_expiry() {
         ", e.expires_at = IF(e.expires_at <= UTC_TIMESTAMP(6), NULL, e.expires_at)"

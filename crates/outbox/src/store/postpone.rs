@@ -8,7 +8,7 @@ use sqlx::{Either, Row as _};
 use super::{
     Database, Place, Session, StoreError,
     connection::bounded,
-    history::{ACCEPTED, UNRESOLVED},
+    history::{ACCEPTED, SETTLED, UNRESOLVED},
     literal::Sql,
 };
 use crate::{mailer::Reason, state::State};
@@ -108,11 +108,9 @@ impl Session {
     /// Any of [`StoreError`].
     pub async fn settle(&mut self, id: u64, deadline: Instant) -> Result<Option<State>, StoreError> {
         let sql = unlocked(Sql::new("UPDATE email AS e"), id)
-            .push(
-                " SET e.state_at = UTC_TIMESTAMP(6), e.state = 'sent', \
-                 e.sent_at = COALESCE(e.sent_at, UTC_TIMESTAMP(6)), e.error_kind = NULL, e.error_detail = NULL \
-                 WHERE e.state = 'pending' AND ",
-            )
+            .push(" SET ")
+            .push(SETTLED)
+            .push(" WHERE e.state = 'pending' AND ")
             .push(ACCEPTED)
             .push("; SELECT state FROM email WHERE id = ")
             .integer(id);

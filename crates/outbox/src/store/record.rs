@@ -9,7 +9,7 @@ use super::{
     Database, Session, StoreError,
     claim::STRIKES_TO_DISTRUST,
     connection::bounded,
-    history::{ACCEPTED, DROPPED_CURRENT, UNRESOLVED},
+    history::{ACCEPTED, DROPPED_CURRENT, SETTLED, UNRESOLVED},
     literal::Sql,
     postpone::{Postpone, unlocked},
 };
@@ -254,11 +254,9 @@ fn not_accepted(record: &Record<'_>) -> Sql {
         .push(ACCEPTED)
         .fence(record)
         // What an event already knows is stronger than any verdict.
-        .push(
-            "; UPDATE email AS e SET e.sent_at = COALESCE(e.sent_at, UTC_TIMESTAMP(6)), \
-             e.state_at = UTC_TIMESTAMP(6), e.state = 'sent', e.lease_until = NULL \
-             WHERE e.state IN ('sending', 'unknown') AND ",
-        )
+        .push("; UPDATE email AS e SET ")
+        .push(SETTLED)
+        .push(" WHERE e.state IN ('sending', 'unknown') AND ")
         .push(ACCEPTED)
         .fence(record)
         .append(lane(record))

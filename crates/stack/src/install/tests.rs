@@ -61,6 +61,14 @@ fn a_failing_command_is_shown_with_its_last_words() {
     }
 }
 
+#[test]
+fn the_versions_of_what_is_compared_are_known() {
+    for package in ["django-post_office", "Django", "django-ses", "boto3", "PyMySQL"] {
+        assert!(PostOfficeTool::version(package).is_some(), "{package} is not pinned");
+    }
+    assert_eq!(PostOfficeTool::version("post_office"), None);
+}
+
 fn unreadable(source: io::Error) -> InstallError {
     InstallError::File { action: "write", path: PathBuf::new(), source }
 }
@@ -80,6 +88,10 @@ fn every_tool_answers() {
         (&sam.sam, vec!["--version".into()]),
         (&sam.cargo_lambda, vec!["lambda".into(), "--version".into()]),
         (&cfn_lint().unwrap().cfn_lint, vec!["--version".into()]),
+        (
+            &post_office().unwrap().python,
+            vec!["-c".into(), "import post_office, django_ses, pymysql; print('all three')".into()],
+        ),
         (&cargo_deny().unwrap().cargo_deny, vec!["--version".into()]),
         (&inbox().unwrap().node, vec!["--version".into()]),
         (&node, vec!["--version".into()]),

@@ -4,7 +4,7 @@ use std::{
     io,
     process::ExitStatus,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{Event, InFlight, Invocation, LogLine, NotReady, Phase, Shared, process};
-use crate::listen::Doorway;
+use crate::{gate::Gate, listen::Doorway};
 
 /// How long Lambda lets a function initialise.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
@@ -88,11 +88,31 @@ impl Environment {
     /// As [`Environment::begin_within`], with bytes.
     #[must_use]
     pub fn begin_raw(&self, payload: impl Into<Bytes>, timeout: Duration) -> InFlight {
+        self.submit(payload.into(), timeout, timeout)
+    }
+
+    /// As [`Environment::begin_within`], but its process is killed only when `timeout` is over, later than the
+    /// `told` one: so a suspended process can be woken after its own time.
+    #[must_use]
+    pub fn begin_told(&self, payload: &Value, told: Duration, timeout: Duration) -> InFlight {
+        self.submit(payload.to_string().into(), told, timeout)
+    }
+
+    /// Has the next response held when it has arrived and before it counts: until the gate is released the invocation
+    /// goes on, and a process killed meanwhile has answered nothing.
+    #[must_use]
+    pub fn hold_response(&self) -> Gate {
+        let gate = Gate::new();
+        *self.shared.response_gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate.clone());
+        gate
+    }
+
+    fn submit(&self, payload: Bytes, told: Duration, timeout: Duration) -> InFlight {
         let id = request_id();
         let (done, outcome) = oneshot::channel();
         let handed = watch::Sender::new(false);
         let flight = InFlight::new(id.clone(), outcome, handed.subscribe());
-        self.shared.submit(Event { id, payload: payload.into(), timeout, handed, done });
+        self.shared.submit(Event { id, payload, told, timeout, handed, done });
         flight
     }
 

@@ -51,7 +51,7 @@ pub use self::{
     outcome::{InFlight, Invocation, NotReady, Outcome},
     process::{LogLine, Stream},
 };
-use crate::listen::Doorway;
+use crate::{gate::Gate, listen::Doorway};
 use process::Logs;
 
 /// A function to run.
@@ -138,6 +138,7 @@ impl RuntimeApi {
             phase: watch::Sender::new(Phase::Starting),
             exit: watch::Sender::new(None),
             logs: Logs::default(),
+            response_gate: Mutex::default(),
         });
         let doorway = Doorway::open({
             let shared = Arc::clone(&shared);
@@ -173,6 +174,8 @@ struct Shared {
     phase: watch::Sender<Phase>,
     exit: watch::Sender<Option<ExitStatus>>,
     logs: Logs,
+    /// What holds the next response, if something does.
+    response_gate: Mutex<Option<Gate>>,
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +191,8 @@ struct State {
 struct Event {
     id: String,
     payload: Bytes,
+    /// The time it is told it has.
+    told: Duration,
     timeout: Duration,
     handed: watch::Sender<bool>,
     done: oneshot::Sender<Invocation>,
@@ -204,6 +209,10 @@ struct Flight {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_response_gate(&self) -> Option<Gate> {
+        self.response_gate.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {

@@ -72,6 +72,13 @@ async fn answer(shared: &Arc<Shared>, connection: &mut Connection, request: Requ
                 }
                 _ => return refuse(connection, 404, "NotFound", "no such endpoint").await,
             };
+            if let Some(gate) = shared.take_response_gate() {
+                let mut exit = shared.exit.subscribe();
+                tokio::select! {
+                    () = gate.pass() => {}
+                    _ = exit.wait_for(Option::is_some) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
             if !finish(shared, id, outcome, arrived) {
                 return refuse(connection, 400, "InvalidRequestID", "no such invocation under way").await;
             }
@@ -104,9 +111,9 @@ async fn next(shared: &Arc<Shared>, connection: &mut Connection) -> io::Result<(
             () = connection.peer_stirs() => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
     };
-    let deadline = SystemTime::now() + event.timeout;
+    let deadline = SystemTime::now() + event.told;
     let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
-    let Event { id, payload, timeout, handed, done } = event;
+    let Event { id, payload, told: _, timeout, handed, done } = event;
     let timer = tokio::spawn(end_at(Arc::clone(shared), id.clone(), timeout)).abort_handle();
     let flight = Flight { handed: Instant::now(), timed_out: false, timer, done };
     shared.state().flights.insert(id.clone(), flight);

@@ -102,6 +102,32 @@ async fn suspends_and_resumes() {
 }
 
 #[tokio::test]
+async fn a_held_response_does_not_count() {
+    let environment = start(|function| function).await;
+    let gate = environment.hold_response();
+    let flight = environment.begin(&json!(1));
+    gate.reached().await;
+    gate.release();
+    assert_eq!(flight.outcome().await.response(), json!(1));
+    // One response only; the next one passes.
+    assert_eq!(environment.invoke(&json!(2)).await.response(), json!(2));
+    let gate = environment.hold_response();
+    let flight = environment.begin(&json!(3));
+    gate.reached().await;
+    let killed = environment.kill().await;
+    assert_eq!(flight.outcome().await.outcome, Outcome::Died(killed));
+}
+
+#[tokio::test]
+async fn may_live_longer_than_it_was_told() {
+    let environment = start(|function| function).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let flight = environment.begin_told(&json!("deadline"), Duration::from_secs(7), Duration::from_mins(2));
+    let told = Duration::from_millis(flight.outcome().await.response().as_u64().unwrap());
+    assert!(told > now + Duration::from_millis(6_990) && told < now + Duration::from_mins(1), "{told:?}");
+}
+
+#[tokio::test]
 async fn freezes_between_invocations() {
     let environment = start(Function::freeze_between).await;
     for number in 0..5 {

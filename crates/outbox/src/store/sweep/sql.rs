@@ -5,7 +5,7 @@ use crate::{
     state::State,
     store::{
         Postpone,
-        history::{ACCEPTED, UNRESOLVED},
+        history::{ACCEPTED, SETTLED, UNRESOLVED},
         literal::Sql,
         postpone::unlocked,
     },
@@ -257,13 +257,7 @@ fn end_waiting(sql: Sql, id: u64, why: &'static str, condition: impl Fn(Sql) -> 
 
 /// Ends `e` as `sent` where the history says so; conditions follow.
 fn settle(sql: Sql, id: u64) -> Sql {
-    update(
-        sql,
-        id,
-        "e.state_at = UTC_TIMESTAMP(6), e.sent_at = COALESCE(e.sent_at, UTC_TIMESTAMP(6)), e.lease_until = NULL, \
-         e.rung_at = NULL, e.error_kind = NULL, e.error_detail = NULL, e.state = 'sent' WHERE ",
-    )
-    .push(ACCEPTED)
+    update(sql, id, SETTLED).push(" WHERE ").push(ACCEPTED)
 }
 
 /// A change of one row that nobody holds.
