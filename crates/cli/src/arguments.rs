@@ -12,14 +12,14 @@ const ABOUT: &str = "Look at emails, and decide about those that nobody else can
 const AFTER: &str = "\
 Configuration: the same variables as the functions. DATABASE_URL=mysql://user:password@host:3306/name,
 DATABASE_TLS (verify or off), DATABASE_CA_FILE; ON_UNKNOWN, UNKNOWN_WAIT_S, MAX_RESENDS, MAX_AGE_S, MAX_SEND_RATE,
-URGENT_QUEUE_URL and BULK_QUEUE_URL if the functions have them. No AWS credentials are needed.
+URGENT_QUEUE_URL and BULK_QUEUE_URL as the functions have them. No AWS credentials are needed.
 
 Times: 2026-05-04T12:30:00Z, or how long ago: 90s, 15m, 2h, 3d, 1w. Printed times are UTC.
 
 Exit codes:
   0  done
   1  something was not changed, or not found, or you answered no
-  2  the command line is wrong
+  2  the command line is wrong, or a question could not be asked
   3  the configuration is wrong (each variable is named)
   4  the database cannot be reached, refused the login, or has no connection to spare
   5  the database failed half-way: the output says what was done
@@ -100,6 +100,9 @@ pub(crate) struct List {
     /// Only those that have been in the state for longer than this
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub(crate) older_than: Option<Duration>,
+    /// Only those with this reason (`error_kind`), such as `lease_expired`
+    #[arg(long, value_name = "KIND")]
+    pub(crate) error_kind: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,

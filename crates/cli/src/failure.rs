@@ -5,6 +5,8 @@ use std::io;
 use outbox::{config::ConfigError, store::StoreError};
 use serde_json::{Value, json};
 
+use crate::output::plain;
+
 /// How a command ends, as its caller sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -50,6 +52,15 @@ impl Failure {
             kind: "interrupted",
             sentence: "interrupted".to_owned(),
             hint: "run the same command again: what is done is not done twice".to_owned(),
+        }
+    }
+
+    /// While a question was open, which is before anything is done.
+    pub(crate) fn interrupted_before() -> Self {
+        Self {
+            sentence: "interrupted: nothing was changed".to_owned(),
+            hint: "run it again when you are sure".to_owned(),
+            ..Self::interrupted()
         }
     }
 
@@ -110,15 +121,21 @@ impl From<StoreError> for Failure {
                 Exit::Database,
                 "the user of DATABASE_URL lacks a right: see the table of rights in docs/CLI.md",
             ),
-            StoreError::Refused { code: 1054 | 1146 | 1176 } => {
-                (Exit::Database, "the tables are not those of this version: apply the migrations first")
-            }
+            StoreError::Refused { code: 1054 | 1146 | 1176 } => (
+                Exit::Database,
+                "the tables are not those of this version: apply the migrations first, or DATABASE_URL names another \
+                 database",
+            ),
             StoreError::Contended { .. } => {
                 (Exit::Database, "somebody else changes the same emails: run it again")
             }
             _ => (Exit::Database, "run it again: what is done is not done twice"),
         };
-        Self { exit, kind: error.kind(), sentence: error.to_string(), hint: hint.to_owned() }
+        let mut sentence = error.to_string();
+        if let StoreError::Unreachable(cause) = &error {
+            sentence.extend([format!(": {}", plain(&cause.to_string()))]);
+        }
+        Self { exit, kind: error.kind(), sentence, hint: hint.to_owned() }
     }
 }
 

@@ -17,7 +17,12 @@ use clap::Parser as _;
 use outbox::config::ProcessEnvironment;
 
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            return output::not_understood(&error, std::env::args_os().any(|word| word == "--json"));
+        }
+    };
     let json = arguments.json;
     let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {

@@ -8,11 +8,12 @@ use std::{
     process::ExitCode,
 };
 
+use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
 pub(crate) use self::{
     table::Table,
-    words::{clipped, emails, mailboxes, plain, thousands},
+    words::{clipped, emails, harmless, mailboxes, plain, thousands},
 };
 use crate::failure::{Exit, Failure};
 
@@ -32,6 +33,18 @@ impl Report {
     }
 }
 
+/// Says what is wrong with the command line, as clap words it, or the help that was asked for.
+pub(crate) fn not_understood(error: &clap::Error, as_json: bool) -> ExitCode {
+    let asked_for_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !as_json || asked_for_help {
+        let _ = error.print();
+        return ExitCode::from(if asked_for_help { Exit::Done } else { Exit::Usage } as u8);
+    }
+    let text = error.to_string();
+    let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    print(Err(Failure::usage(sentence, "see sendonce --help")), as_json)
+}
+
 /// Prints, and says how the process ends.
 pub(crate) fn print(done: Result<Report, Failure>, as_json: bool) -> ExitCode {
     let (text, mut document, exit, failure) = match done {
@@ -44,7 +57,7 @@ pub(crate) fn print(done: Result<Report, Failure>, as_json: bool) -> ExitCode {
     if let (Some(failure), Some(document)) = (&failure, document.as_object_mut()) {
         document.insert("error".to_owned(), failure.json());
     }
-    let text = if as_json { format!("{document:#}\n") } else { text };
+    let text = if as_json { harmless(&format!("{document:#}\n")) } else { text };
     // A reader that went away, such as `head`, has what it wants.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
     if let Some(failure) = &failure {

@@ -56,7 +56,7 @@ the resend where there is one; *before record*, before the record of the result 
 
 A thousand rows are pending and rung for. Four workers take them in batches and are killed at random; when half is done
 the queue is purged while all four are at work, and they are killed too. Then come SES's events, time and the sweep. In the
-last line nobody is killed: there the purged queue is all that goes wrong.
+line without a kill the purged queue is all that goes wrong.
 
 {by_storm}
 Under `resend` every email is sent, once, and so it is where nobody dies. Under `hold` those whose worker died between its claim and SES stay `unknown`:

@@ -23,7 +23,7 @@ pub(crate) async fn run(config: &OperatorConfig, list: List) -> Result<Report, F
         lane: list.lane,
         since: list.since,
         until: list.older_than.map(When::Ago),
-        error_kind: None,
+        error_kind: list.error_kind,
     };
     let page = session::with(&config.database, LOOKING, async |session, deadline, _| {
         session.list(&filter, list.after, list.limit, deadline).await

@@ -57,7 +57,7 @@ pub(crate) async fn run(config: &OperatorConfig, resolve: Resolve) -> Result<Rep
     if plan.change.dry_run {
         plan.change.outcomes = std::mem::take(&mut plan.expected);
     } else if asks && plan.would_change() {
-        ask(&plan.statement()).await?;
+        ask(&plan.statement("; why, --dry-run says")).await?;
         let Plan { ids, change, .. } = &mut plan;
         let outcomes = &mut change.outcomes;
         let made = session::with(&config.database, CHANGING, async |session, deadline, stop| {
@@ -95,28 +95,28 @@ impl Plan {
         self.expected.iter().any(|(_, outcome)| outcome.is_done())
     }
 
-    /// What it means, in plain words.
-    fn statement(&self) -> String {
+    /// What it means, in plain words; `reasons` is where those are that stand in the way.
+    fn statement(&self, reasons: &str) -> String {
         let shown = self.count(Outcome::ShownSent);
         let mut text = match self.change.command {
             Command::Resend { .. } => format!(
-                "{} may reach their recipients a second time: nobody knows whether SES took them.\n",
+                "{} may arrive a second time: nobody knows whether SES took them before.\n",
                 emails(self.count(Outcome::Done(State::Pending)))
             ),
             _ => format!(
-                "{} are taken for sent. If SES did not take them, their recipients get nothing.\n",
+                "To be taken for sent: {}. What SES did not take, its recipients never get.\n",
                 emails(self.count(Outcome::Done(State::Sent)))
             ),
         };
         if shown > 0 {
             text.extend([format!(
-                "Of {} more, an SES event shows that SES took them: they become sent, and are not sent again.\n",
+                "Not sent again, since an SES event shows that SES took them: {}.\n",
                 emails(shown)
             )]);
         }
         let stay = self.expected.iter().filter(|(_, outcome)| !outcome.is_done()).count();
         if stay > 0 {
-            text.extend([format!("{} cannot be changed: the reasons follow.\n", emails(stay))]);
+            text.extend([format!("Not to be changed: {}{reasons}.\n", emails(stay))]);
         }
         text
     }
@@ -163,7 +163,8 @@ impl Which {
         };
         plan.change.asked_for = plan.ids.len();
         plan.expected = operator::rehearse(session, plan.change.command, &plan.ids, deadline).await?;
-        plan.preface = if plan.would_change() { plan.statement() + &note } else { note };
+        plan.preface =
+            if plan.would_change() { plan.statement(", for the reasons below") + &note } else { note };
         Ok(())
     }
 }
@@ -179,7 +180,10 @@ async fn ask(statement: &str) -> Result<(), Failure> {
     });
     let answer = tokio::select! {
         answer = answer => answer,
-        () = session::interrupt() => return Err(Failure::interrupted()),
+        () = session::interrupt() => {
+            let _ = io::stderr().write_all(b"\n");
+            return Err(Failure::interrupted_before());
+        }
     };
     match answer {
         Ok(Ok(answer)) if matches!(answer.trim(), "y" | "yes" | "Y" | "YES" | "Yes") => Ok(()),

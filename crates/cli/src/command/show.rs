@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::{next::Next, story::Entry};
 use crate::{
     failure::Failure,
-    output::{Report, Table, mailboxes, plain, thousands},
+    output::{Report, Table, clipped, mailboxes, plain, thousands},
     session::{self, LOOKING},
     when::{human, relative, rfc3339},
 };
@@ -68,6 +68,9 @@ fn text(story: &Story, entries: &[Entry], next: &Next) -> String {
     text
 }
 
+/// Characters of one value. A column may hold megabytes, and whoever reads this wants the rest of the screen.
+const SHOWN: usize = 1_000;
+
 /// The row, empty columns left out.
 fn rows(story: &Story) -> Vec<(&'static str, String)> {
     let email = &story.email;
@@ -118,7 +121,7 @@ fn rows(story: &Story) -> Vec<(&'static str, String)> {
         ("Sent", email.sent_at.map(at)),
         ("Reason", error),
     ]);
-    rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    rows.into_iter().filter_map(|(name, value)| Some((name, clipped(&value?, SHOWN)))).collect()
 }
 
 fn document(story: &Story, entries: &[Entry], next: &Next) -> Value {

@@ -54,7 +54,7 @@ fn text(stats: &Stats, config: &OperatorConfig) -> String {
         None => text.push_str("\nNo email is overdue.\n"),
     }
     match stats.dead_leases {
-        0 => text.push_str("No attempt died.\n"),
+        0 => text.push_str("No dead attempt waits for the sweep.\n"),
         dead => text.extend([format!(
             "{} sending with a lease that is over: the next sweep makes them unknown.\n",
             thousands(dead)

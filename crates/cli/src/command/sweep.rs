@@ -24,9 +24,10 @@ pub(crate) async fn run(config: &OperatorConfig) -> Result<Report, Failure> {
     .await?;
     let mut table = Table::new(2);
     for (what, count) in [
-        ("an attempt died: unknown, or sent where an event shows it", report.leases_ended),
+        ("an attempt died: unknown, or sent where an SES event shows it", report.leases_ended),
         ("unknown for long enough, and to be sent again", report.resent),
-        ("their time is over: expired", report.expired),
+        ("an SES event shows that it was sent: sent", report.settled),
+        ("their time is over: expired, or unknown where an earlier attempt may have arrived", report.expired),
         ("nobody rings for them: rung", report.rung),
         ("there is no queue to ring: sent by the sweep itself", report.dispatched),
     ] {
@@ -37,10 +38,24 @@ pub(crate) async fn run(config: &OperatorConfig) -> Result<Report, Failure> {
     } else {
         ""
     };
+    // What is only not set here must not be taken for a fault of the deployment.
+    let here = match (config.rules.urgent_has_queue, config.rules.bulk_has_queue) {
+        (true, true) => "",
+        (false, true) => {
+            "URGENT_QUEUE_URL is not set here: if the sweep has it, it rings that lane instead.\n"
+        }
+        (true, false) => "BULK_QUEUE_URL is not set here: if the sweep has it, it rings that lane instead.\n",
+        (false, false) => {
+            "URGENT_QUEUE_URL and BULK_QUEUE_URL are not set here: if the sweep has them, it rings instead.\n"
+        }
+    };
+    let here = if report.dispatched > 0 { here } else { "" };
     let oldest = report.oldest_due_s.map_or_else(String::new, |seconds| {
         format!("The oldest due email has waited for {}.\n", rough(std::time::Duration::from_secs(seconds)))
     });
-    let text =
-        format!("The next sweep would begin with:\n{}{more}{oldest}Nothing was changed.\n", table.text());
+    let text = format!(
+        "The next sweep would begin with:\n{}{here}{more}{oldest}Nothing was changed.\n",
+        table.text()
+    );
     Ok(Report::done(text, json!(report)))
 }

@@ -1,4 +1,6 @@
-//! Columns of text.
+//! Columns of text. No cell steers the terminal, whoever wrote it.
+
+use super::plain;
 
 /// Rows whose columns begin below each other. The last column is not padded: it may be as long, and as wide, as it is.
 #[derive(Debug, Default)]
@@ -13,7 +15,7 @@ impl Table {
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [impl Into<String>; N]) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(|cell| plain(&cell.into())).collect());
     }
 
     pub(crate) fn text(&self) -> String {

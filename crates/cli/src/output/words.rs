@@ -6,16 +6,37 @@ use serde_json::Value;
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
-            let steers = character.is_control()
-                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let escaped = steers.then(|| character.escape_default());
-            let kept = (!steers).then_some(character);
+            let escaped = steers(character).then(|| character.escape_default());
+            let kept = (!steers(character)).then_some(character);
             escaped.into_iter().flatten().chain(kept)
         })
         .collect()
 }
 
-/// The same, but not longer than this.
+/// Moves the cursor, changes the colours, breaks the line, or turns the direction of reading.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// A JSON document with what JSON itself lets through escaped too: some terminals obey U+009B as they obey ESC.
+pub(crate) fn harmless(document: &str) -> String {
+    let mut text = String::with_capacity(document.len());
+    for character in document.chars() {
+        if character != '\n' && steers(character) {
+            // All of them have four digits at most, and stand within a string.
+            text.extend([format!("\\u{:04x}", u32::from(character))]);
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// As [`plain`], but not longer than this.
 pub(crate) fn clipped(text: &str, most: usize) -> String {
     let text = plain(text);
     if text.chars().count() <= most {
@@ -60,13 +81,21 @@ pub(crate) fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clipped, emails, mailboxes, plain, thousands};
+    use super::{clipped, emails, harmless, mailboxes, plain, thousands};
 
     #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\nc\u{202e}é"), "a\\u{1b}[2Jb\\nc\\u{202e}é");
         assert_eq!(clipped("abcdef", 4), "abc…");
         assert_eq!(clipped("abcd", 4), "abcd");
+    }
+
+    #[test]
+    fn a_document_steers_no_terminal_and_says_the_same() {
+        let value = serde_json::json!({"a": "x\u{9b}2J\u{1b}[m\u{7f}\u{202e}é\n"});
+        let text = harmless(&format!("{value:#}\n"));
+        assert!(!text.chars().any(|character| character != '\n' && super::steers(character)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).ok(), Some(value));
     }
 
     #[test]

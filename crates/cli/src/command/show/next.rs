@@ -127,7 +127,7 @@ fn unknown(email: &EmailFacts, rules: &SweepRules) -> Next {
     let id = email.id;
     let assume = format!("sendonce resolve {id} --assume-sent");
     if email.accepted {
-        let sentence = "An SES event shows that SES took it, so it is not sent again. To end it:";
+        let sentence = "An SES event shows that SES took it, so it is not sent again: the sweep makes it sent. Or at once:";
         return Next::new(sentence, None).with(assume, "it becomes sent");
     }
     let buttons = |next: Next| {
@@ -138,31 +138,33 @@ fn unknown(email: &EmailFacts, rules: &SweepRules) -> Next {
             "it is sent again: it may arrive a second time",
         )
     };
-    let asked = match email.on_unknown.as_deref() {
-        Some(own) => own,
-        None if rules.resend_by_default => "resend",
-        None => "hold",
+    // The deployment's default may be another one than the one here.
+    let (resends, policy) = match email.on_unknown.as_deref() {
+        Some("resend") => (true, "its on_unknown=resend"),
+        Some(_) => (false, "its on_unknown=hold"),
+        None if rules.resend_by_default => (true, "ON_UNKNOWN=resend here"),
+        None => (false, "ON_UNKNOWN=hold here"),
     };
     let stays = |why: &str| {
         Next::new(
             format!(
-                "Nobody knows whether SES took it. {why}: it stays until an SES event or you resolve it."
+                "Nobody knows whether SES took it. It stays until an SES event or you resolve it ({why})."
             ),
             None,
         )
     };
-    buttons(if asked != "resend" {
-        stays("on_unknown=hold")
+    buttons(if !resends {
+        stays(policy)
     } else if email.resends >= u64::from(rules.max_resends) {
-        stays("It was sent again as often as MAX_RESENDS allows")
+        stays("it was sent again as often as MAX_RESENDS allows")
     } else if email.expires_at.is_some_and(|expires| expires <= email.now) {
-        stays("on_unknown=resend, but its expires_at is past")
+        stays("its expires_at is past, so no policy sends it again")
     } else {
         let at = email.state_at + rules.unknown_wait;
         let when =
             if at <= email.now { "at its next run".to_owned() } else { format!("after {}", human(at)) };
         let sentence = format!(
-            "Nobody knows whether SES took it. on_unknown=resend: unless an SES event comes, the sweep sends it again {when}."
+            "Nobody knows whether SES took it. Unless an SES event comes, the sweep sends it again {when} ({policy})."
         );
         Next::new(sentence, Some(at))
     })
@@ -172,7 +174,7 @@ fn ended(email: &EmailFacts) -> Next {
     let drop =
         if email.expires_at.is_some_and(|expires| expires <= email.now) { " --drop-expiry" } else { "" };
     let why = match email.state {
-        State::Suppressed => "Nothing: every recipient is on the suppression list, and would be again.",
+        State::Suppressed => "Nothing: every recipient is on the suppression list. When one is taken off it:",
         State::Cancelled => "Nothing: it was withdrawn.",
         State::Expired => "Nothing: its time was over before it could be sent.",
         _ => "Nothing, unless an SES event shows that it was sent after all. When the reason is mended:",

@@ -96,12 +96,13 @@ fn an_unknown_email_is_never_without_a_button() {
 fn a_policy_of_resend_says_when() {
     let waits = next(State::Unknown, |email| email.on_unknown = Some("resend".to_owned()));
     assert_eq!(waits.at, Some(now() + Duration::from_mins(9)));
+    assert!(waits.sentence.contains("its on_unknown=resend"), "{waits:?}");
     let held = next(State::Unknown, |_| {});
-    assert!(held.sentence.contains("on_unknown=hold"), "{held:?}");
+    assert!(held.sentence.contains("ON_UNKNOWN=hold here"), "{held:?}");
     assert_eq!(held.at, None);
     let by_default = SweepRules { resend_by_default: true, ..RULES };
     let resent = Next::of(&email(State::Unknown, |_| {}), &by_default);
-    assert!(resent.sentence.contains("on_unknown=resend"), "{resent:?}");
+    assert!(resent.sentence.contains("ON_UNKNOWN=resend here"), "{resent:?}");
 }
 
 #[test]
