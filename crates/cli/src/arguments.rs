@@ -37,7 +37,8 @@ Either way, an email that an SES event shows as taken becomes sent, and is not s
 
 After an outage, look first:
   sendonce resolve --since 3h --resend --dry-run
-  sendonce resolve --since 3h --resend";
+  sendonce resolve --since 3h --resend
+Much later, the same line also takes in those that became unknown once more: --until leaves them out.";
 
 const RETRY: &str = "\
 The emails become pending with all their attempts before them, due now; the next sweep rings for them.
@@ -46,6 +47,18 @@ Unknown emails are not retried but resolved: see sendonce resolve --help.";
 const CANCEL: &str = "\
 An email of which an earlier attempt may have arrived becomes unknown instead: cancelled would promise too much.
 The exit code is 0 only if every one was withdrawn.";
+
+/// Reads the command line of the process.
+///
+/// # Errors
+///
+/// What clap says about it, and whether `--json` stood somewhere on it: who asks for a document gets one.
+pub(crate) fn read() -> Result<Arguments, (clap::Error, bool)> {
+    Arguments::try_parse().map_err(|error| {
+        // clap says nothing of what it had read before it gave up.
+        (error, std::env::args_os().any(|word| word == "--json"))
+    })
+}
 
 #[derive(Debug, Parser)]
 #[command(name = "sendonce", version, about = ABOUT, after_help = AFTER, max_term_width = 110)]

@@ -51,7 +51,7 @@ impl Failure {
             exit: Exit::Interrupted,
             kind: "interrupted",
             sentence: "interrupted".to_owned(),
-            hint: "run the same command again: what is done is not done twice".to_owned(),
+            hint: "run the same command again, now: what is done is not done twice".to_owned(),
         }
     }
 

@@ -13,15 +13,12 @@ mod when;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use outbox::config::ProcessEnvironment;
 
 fn main() -> ExitCode {
-    let arguments = match arguments::Arguments::try_parse() {
+    let arguments = match arguments::read() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            return output::not_understood(&error, std::env::args_os().any(|word| word == "--json"));
-        }
+        Err((error, as_json)) => return output::not_understood(&error, as_json),
     };
     let json = arguments.json;
     let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

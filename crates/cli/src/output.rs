@@ -41,8 +41,9 @@ pub(crate) fn not_understood(error: &clap::Error, as_json: bool) -> ExitCode {
         return ExitCode::from(if asked_for_help { Exit::Done } else { Exit::Usage } as u8);
     }
     let text = error.to_string();
-    let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    print(Err(Failure::usage(sentence, "see sendonce --help")), as_json)
+    let first: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let sentence = first.join(" ");
+    print(Err(Failure::usage(sentence.trim_start_matches("error: "), "see sendonce --help")), as_json)
 }
 
 /// Prints, and says how the process ends.

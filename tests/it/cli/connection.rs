@@ -66,6 +66,15 @@ async fn every_wrong_variable_is_named() {
     let said = run(&[], "stats");
     assert_eq!(said.code, 3);
     assert!(said.err.contains("DATABASE_URL is not set") && said.err.contains("hint: "), "{said:?}");
+    // A line that cannot be read is an error like any other.
+    for line in ["show x --json", "resolve 5 --json", "list --state lost --json", "--json"] {
+        let said = run(&[], line);
+        assert_eq!((said.code, &said.json()["error"]["kind"]), (2, &"usage".into()), "{line}: {said:?}");
+        assert!(
+            !said.json()["error"]["message"].as_str().expect("a sentence").is_empty(),
+            "{line}: {said:?}"
+        );
+    }
     // What only explains needs no configuration.
     for line in ["--help", "--version", "resolve --help"] {
         assert_eq!(run(&[], line).code, 0, "{line}");

@@ -58,6 +58,8 @@ async fn what_is_done_comes_newest_first_and_times_select() {
     assert_eq!(listed("list --state failed --since 2020-01-01T00:00:00Z").len(), 3);
     assert_eq!(listed(&format!("list --state failed --after {}", ids[2])), [ids[1], ids[0]]);
     assert_eq!(listed("list --state expired"), [0; 0]);
+    table.execute(&format!("UPDATE email SET error_kind = 'other' WHERE id = {}", ids[1])).await;
+    assert_eq!(listed("list --state failed --error-kind other"), [ids[1]]);
     assert!(table.type_in("list --state expired").done().contains("No expired email"));
 }
 

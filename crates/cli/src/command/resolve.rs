@@ -57,7 +57,7 @@ pub(crate) async fn run(config: &OperatorConfig, resolve: Resolve) -> Result<Rep
     if plan.change.dry_run {
         plan.change.outcomes = std::mem::take(&mut plan.expected);
     } else if asks && plan.would_change() {
-        ask(&plan.statement("; why, --dry-run says")).await?;
+        ask(&plan.statement(" (--dry-run says why)")).await?;
         let Plan { ids, change, .. } = &mut plan;
         let outcomes = &mut change.outcomes;
         let made = session::with(&config.database, CHANGING, async |session, deadline, stop| {

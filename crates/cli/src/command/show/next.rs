@@ -77,7 +77,12 @@ fn pending(email: &EmailFacts, rules: &SweepRules) -> Next {
     } else {
         who_rings(email)
     };
-    next.with(format!("sendonce cancel {}", email.id), "it is not sent")
+    let note = if email.unresolved {
+        "it is not sent again, and is unknown: an earlier attempt may have arrived"
+    } else {
+        "it is not sent"
+    };
+    next.with(format!("sendonce cancel {}", email.id), note)
 }
 
 /// It is due: who rings?
@@ -141,7 +146,8 @@ fn unknown(email: &EmailFacts, rules: &SweepRules) -> Next {
     // The deployment's default may be another one than the one here.
     let (resends, policy) = match email.on_unknown.as_deref() {
         Some("resend") => (true, "its on_unknown=resend"),
-        Some(_) => (false, "its on_unknown=hold"),
+        Some("hold") => (false, "its on_unknown=hold"),
+        Some(_) => (false, "its on_unknown is not resend"),
         None if rules.resend_by_default => (true, "ON_UNKNOWN=resend here"),
         None => (false, "ON_UNKNOWN=hold here"),
     };

@@ -118,6 +118,8 @@ fn a_waiting_email_says_who_rings() {
     let expired = next(State::Pending, |email| (email.expires_at, email.unresolved) = (Some(ago(1)), true));
     assert!(expired.sentence.contains("makes it unknown"), "{expired:?}");
     assert_eq!(typed(&expired), ["sendonce cancel 42"]);
+    assert!(expired.commands[0].1.contains("is unknown"), "cancelled would promise too much: {expired:?}");
+    assert_eq!(fresh.commands[0].1, "it is not sent");
 }
 
 #[test]
