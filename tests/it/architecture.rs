@@ -94,13 +94,7 @@ fn the_command_line_knows_no_adapter() {
     operator.never_names(&["crate::ses", "crate::dispatch", "crate::config", "doorbell", "sqlx"]);
     operator.never_names(&AWS);
     let command_line = Modules(source::modules(&workspace().join("crates/cli/src/main.rs")));
-    command_line.never_names(&[
-        "sqlx",
-        "doorbell",
-        "outbox::ses",
-        "outbox::dispatch",
-        "std::net",
-    ]);
+    command_line.never_names(&["sqlx", "doorbell", "outbox::ses", "outbox::dispatch", "std::net"]);
     command_line.never_names(&AWS);
     // The words of the command line are its own; variables are not.
     command_line.outside("arguments").never_names(&["std::env"]);

@@ -3,6 +3,7 @@
 mod bounds;
 mod doorbells;
 mod ends;
+mod faults;
 mod function;
 
 use std::time::Duration;
@@ -27,7 +28,7 @@ const RULES: SweepRules = SweepRules {
 
 /// A sweeper that rings a bell which remembers.
 fn sweeper(stage: &Stage, rules: SweepRules) -> Sweeper<SesMailer, Memory> {
-    Sweeper::new(stage.table.plain(), stage.dispatcher(), rules)
+    Sweeper::new(stage.table.plain(), stage.mailer(), Memory::default(), stage.policy, rules)
 }
 
 async fn sweep(sweeper: &Sweeper<SesMailer, Memory>) -> Report {

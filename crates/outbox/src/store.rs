@@ -28,4 +28,4 @@ pub use error::StoreError;
 pub use event::{Event, Meaning};
 pub use postpone::Postpone;
 pub use record::{LaneReport, Record, Verdict};
-pub use sweep::{Chore, Chored, Overdue, Survey, SweepRules};
+pub use sweep::{Chore, Chored, Overdue, Part, Survey, SweepRules};

@@ -7,6 +7,7 @@
 //! A run is bounded in rows and in time; what is left is the next run's. Two at once do no harm: every change repeats its
 //! conditions, and skips a row that somebody holds.
 
+mod bell;
 mod report;
 
 use std::{
@@ -18,20 +19,22 @@ use doorbell::{Bell, Lane, Ring, Rung};
 use fastrand::Rng;
 use futures_util::FutureExt as _;
 
+use self::bell::MutedBell;
 pub use self::report::Report;
 use crate::{
+    config::SendPolicy,
     dispatch::{Dispatcher, Doorbell},
     line::Line,
     mailer::Mailer,
     state::State,
-    store::{Chore, Chored, Database, Overdue, Session, StoreError, Survey, SweepRules},
+    store::{Chore, Chored, Database, Overdue, Part, Session, StoreError, Survey, SweepRules},
 };
 
 /// Rows of one kind that one look at the table takes.
 const PAGE: u32 = 1_000;
-/// Looks that one run takes at the table.
+/// Looks that one run takes at one part of the table.
 const PAGES: u32 = 10;
-/// Chores of one round trip. With RDS Proxy a statement over 16 KB would pin its session.
+/// Chores of one round trip.
 const AT_ONCE: usize = 20;
 /// Emails that one run sends itself when a queue cannot be rung: enough to keep password resets moving, few enough for the
 /// next run to try the queue again.
@@ -45,7 +48,7 @@ const LAST_MOMENTS: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Sweeper<M, B> {
     database: Database,
-    dispatcher: Dispatcher<M, B>,
+    dispatcher: Dispatcher<M, MutedBell<B>>,
     rules: SweepRules,
 }
 
@@ -59,8 +62,11 @@ pub async fn survey(
     rules: &SweepRules,
     deadline: Instant,
 ) -> Result<Report, StoreError> {
-    let survey = session.survey(rules, PAGE, deadline).await?;
-    Ok(Report::of_survey(&survey, rules))
+    let mut report = Report { dry_run: true, ..Report::default() };
+    for part in Part::ALL {
+        report.foresee(&session.survey(part, rules, PAGE, deadline).await?, rules);
+    }
+    Ok(report)
 }
 
 impl<M, B> Sweeper<M, B>
@@ -69,14 +75,15 @@ where
     M::Prepared: Send + 'static,
     B: Bell + Sync,
 {
-    /// A sweeper that rings, and where need be sends, through `dispatcher`.
-    pub fn new(database: Database, dispatcher: Dispatcher<M, B>, rules: SweepRules) -> Self {
+    /// A sweeper of these parts: it rings, and where need be it sends.
+    pub fn new(database: Database, mailer: M, bell: B, policy: SendPolicy, rules: SweepRules) -> Self {
+        let dispatcher = Dispatcher::new(database.clone(), mailer, MutedBell::of(bell), policy);
         Self { database, dispatcher, rules }
     }
 
     /// The bell that it rings.
     pub fn bell(&self) -> &B {
-        self.dispatcher.bell()
+        self.dispatcher.bell().inner()
     }
 
     /// Looks, and changes nothing.
@@ -103,6 +110,7 @@ where
     pub async fn sweep(&self, deadline: Instant, dice: &mut Rng) -> Result<Report, StoreError> {
         let mut line = Line::new(&self.database, deadline);
         let mut report = Report::default();
+        self.dispatcher.bell().unmute();
         // A panic must not leave the connection open.
         let swept = AssertUnwindSafe(self.run(&mut line, &mut report, dice)).catch_unwind().await;
         line.close().await;
@@ -112,26 +120,50 @@ where
         }
     }
 
+    /// Every part of the table, whatever became of the one before; the first failure is told in the end.
     async fn run(&self, line: &mut Line<'_>, report: &mut Report, dice: &mut Rng) -> Result<(), StoreError> {
-        let mut queues = Queues::default();
-        for page in 0..PAGES {
-            if !has_time(line) {
+        let mut failed = Ok(());
+        for part in Part::ALL {
+            if let Err(error) = self.part(part, line, report, dice).await {
                 report.is_cut_off = true;
-                break;
-            }
-            let deadline = line.deadline();
-            let survey = line.session().await?.survey(&self.rules, PAGE, deadline).await?;
-            if page == 0 {
-                report.oldest_due_s = survey.oldest_due.map(|age| age.as_secs());
-            }
-            report.is_cut_off = survey.is_cut_off;
-            let changed = self.page(survey, line, &mut queues, report, dice).await?;
-            // A page that changed nothing would look the same again: somebody holds these rows.
-            if !report.is_cut_off || !changed {
-                break;
+                tracing::error!(part = ?part, error.kind = error.kind(), error.detail = %error, "sweep.part_failed");
+                line.heal(&error).await;
+                failed = failed.and(Err(error));
+                if line.given_up() {
+                    break;
+                }
             }
         }
-        report.unreachable_queues = queues.unreachable();
+        report.unreachable_queues = self.dispatcher.bell().muted();
+        failed
+    }
+
+    async fn part(
+        &self,
+        part: Part,
+        line: &mut Line<'_>,
+        report: &mut Report,
+        dice: &mut Rng,
+    ) -> Result<(), StoreError> {
+        for _ in 0..PAGES {
+            if !has_time(line) {
+                report.is_cut_off = true;
+                return Ok(());
+            }
+            let deadline = line.deadline();
+            let survey = line.session().await?.survey(part, &self.rules, PAGE, deadline).await?;
+            if let Some(age) = survey.oldest_due {
+                report.oldest_due_s = Some(age.as_secs());
+            }
+            let is_cut_off = survey.is_cut_off;
+            let changed = self.page(survey, line, report, dice).await?;
+            // A page that changed nothing would look the same again: somebody holds these rows.
+            if !is_cut_off || !changed {
+                report.is_cut_off |= is_cut_off;
+                return Ok(());
+            }
+        }
+        report.is_cut_off = true;
         Ok(())
     }
 
@@ -140,7 +172,6 @@ where
         &self,
         survey: Survey,
         line: &mut Line<'_>,
-        queues: &mut Queues,
         report: &mut Report,
         dice: &mut Rng,
     ) -> Result<bool, StoreError> {
@@ -153,10 +184,10 @@ where
             }
             // Where no queue takes a doorbell, the row is claimed as it is.
             let (direct, chores): (Vec<_>, Vec<_>) = some.iter().cloned().partition(|overdue| {
-                matches!(overdue.chore, Chore::Ring { .. }) && !self.may_ring(overdue.lane(), queues)
+                matches!(overdue.chore, Chore::Ring { .. }) && !self.may_ring(overdue.lane())
             });
             to_send.extend(direct.iter().filter(|overdue| overdue.is_due()).map(Overdue::doorbell));
-            let outcomes = self.chore(&chores, line).await?;
+            let outcomes = self.chores(&chores, line).await?;
             let mut rings = Vec::new();
             for (overdue, outcome) in chores.iter().zip(outcomes) {
                 changed |= outcome != Chored::Left;
@@ -167,68 +198,88 @@ where
                     _ => {}
                 }
             }
-            to_send.extend(self.ring(&rings, line, queues, report).await?);
+            to_send.extend(self.ring(&rings, line, report).await);
         }
-        let sent = self.send(to_send, line, queues, report, dice).await;
+        let sent = self.send(to_send, line, report, dice).await;
         Ok(changed || sent)
     }
 
-    /// Does chores, and once more what lost against a lock.
-    async fn chore(&self, chores: &[Overdue], line: &mut Line<'_>) -> Result<Vec<Chored>, StoreError> {
+    /// Does chores; where they cannot be done together, one by one, so that a row which the server refuses to touch keeps
+    /// the sweep from no other.
+    async fn chores(&self, chores: &[Overdue], line: &mut Line<'_>) -> Result<Vec<Chored>, StoreError> {
         if chores.is_empty() {
             return Ok(Vec::new());
         }
         let deadline = line.deadline();
         match line.session().await?.chore(chores, &self.rules, deadline).await {
-            Err(error) if error.is_contended() => {
-                line.session().await?.chore(chores, &self.rules, deadline).await
-            }
-            other => other,
+            Err(error) if !error.ends_session() => {}
+            other => return other,
         }
+        let mut outcomes = Vec::with_capacity(chores.len());
+        for overdue in chores {
+            let one = line.session().await?.chore(std::slice::from_ref(overdue), &self.rules, deadline).await;
+            outcomes.push(match (one, &overdue.chore) {
+                // Its `rung_at` may have been moved before the others failed: a doorbell too many does no harm.
+                (Ok(done), Chore::Ring { .. }) if done == [Chored::Left] => Chored::Rung,
+                (Ok(done), _) => done[0],
+                (Err(error), _) if error.ends_session() => return Err(error),
+                (Err(error), _) => {
+                    tracing::error!(email_id = overdue.id, error.kind = error.kind(), error.detail = %error, "sweep.row_failed");
+                    Chored::Left
+                }
+            });
+        }
+        Ok(outcomes)
     }
 
-    fn may_ring(&self, lane: Lane, queues: &Queues) -> bool {
+    fn may_ring(&self, lane: Lane) -> bool {
         let has_queue = match lane {
             Lane::Urgent => self.rules.urgent_has_queue,
             Lane::Bulk => self.rules.bulk_has_queue,
         };
-        has_queue && !queues.is_unreachable(lane)
+        has_queue && !self.dispatcher.bell().is_muted(lane)
     }
 
     /// Rings for rows whose `rung_at` says so already; what could not be rung for is let go, and returned to be sent.
-    async fn ring(
-        &self,
-        rings: &[Ring],
-        line: &mut Line<'_>,
-        queues: &mut Queues,
-        report: &mut Report,
-    ) -> Result<Vec<Doorbell>, StoreError> {
+    async fn ring(&self, rings: &[Ring], line: &mut Line<'_>, report: &mut Report) -> Vec<Doorbell> {
         if rings.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let left = line.deadline().saturating_duration_since(Instant::now()).saturating_sub(LAST_MOMENTS);
-        let Ok(results) = tokio::time::timeout(left, self.dispatcher.bell().ring_all(rings)).await else {
-            // The rows are rung for again when their time is over.
+        let results = tokio::time::timeout(left, self.dispatcher.bell().ring_all(rings)).await;
+        let results = results.unwrap_or_else(|_| {
             tracing::error!(error.kind = "queue_slow", doorbells = rings.len(), "sweep.not_rung");
-            return Ok(Vec::new());
-        };
-        let mut to_send = Vec::new();
-        for (ring, result) in rings.iter().zip(results) {
-            match result {
-                Ok(Rung::Yes) => {
-                    report.rung += 1;
-                    continue;
-                }
-                Ok(Rung::NoQueue) => {}
-                Err(error) => queues.found_unreachable(&error),
-            }
-            let deadline = line.deadline();
-            line.session().await?.unring(ring.email_id, deadline).await?;
-            if ring.delay.is_zero() {
-                to_send.push(doorbell(ring.email_id, ring.lane));
+            rings.iter().map(|_| Ok(Rung::NoQueue)).collect()
+        });
+        for lane in [Lane::Urgent, Lane::Bulk] {
+            let of_lane = || rings.iter().zip(&results).filter(|(ring, _)| ring.lane == lane);
+            // A queue that takes some of a batch can be reached.
+            if let Some((_, Err(error))) = of_lane().find(|(_, result)| result.is_err())
+                && !of_lane().any(|(_, result)| matches!(result, Ok(Rung::Yes)))
+            {
+                tracing::error!(lane = %lane, error.kind = "queue_unreachable", error.detail = %error, "sweep.not_rung");
+                self.dispatcher.bell().mute(lane);
             }
         }
-        Ok(to_send)
+        let mut not_rung = Vec::new();
+        for (ring, result) in rings.iter().zip(&results) {
+            if matches!(result, Ok(Rung::Yes)) {
+                report.rung += 1;
+            } else {
+                not_rung.push(*ring);
+            }
+        }
+        let deadline = line.deadline();
+        let ids: Vec<u64> = not_rung.iter().map(|ring| ring.email_id).collect();
+        if !ids.is_empty()
+            && let Ok(session) = line.session().await
+            && let Err(error) = session.unring(&ids, deadline).await
+        {
+            // They are rung for when the time of that doorbell is over.
+            line.heal(&error).await;
+        }
+        let to_send = not_rung.iter().filter(|ring| ring.delay.is_zero() && !self.may_ring(ring.lane));
+        to_send.map(|ring| doorbell(ring.email_id, ring.lane)).collect()
     }
 
     /// Sends emails from here; whether there was one.
@@ -236,13 +287,13 @@ where
         &self,
         doorbells: Vec<Doorbell>,
         line: &mut Line<'_>,
-        queues: &mut Queues,
         report: &mut Report,
         dice: &mut Rng,
     ) -> bool {
         let mut any = false;
         for some in doorbells.chunks(AT_ONCE) {
-            let limit = if queues.unreachable().is_empty() { SENT_WITHOUT_QUEUE } else { SENT_DIRECTLY };
+            let muted = self.dispatcher.bell().muted();
+            let limit = if muted.is_empty() { SENT_WITHOUT_QUEUE } else { SENT_DIRECTLY };
             if report.dispatched >= limit || !self.dispatcher.has_time(line) {
                 report.is_cut_off = true;
                 break;
@@ -288,28 +339,5 @@ impl Overdue {
 
     fn ring(&self, delay: Duration) -> Ring {
         Ring { email_id: self.id, lane: self.lane(), delay, tries: 0 }
-    }
-}
-
-/// The queues that could not be reached in this run; each is tried once.
-#[derive(Debug, Default)]
-struct Queues {
-    unreachable: Vec<Lane>,
-}
-
-impl Queues {
-    fn is_unreachable(&self, lane: Lane) -> bool {
-        self.unreachable.contains(&lane)
-    }
-
-    fn found_unreachable(&mut self, error: &doorbell::RingError) {
-        if !self.is_unreachable(error.lane) {
-            tracing::error!(lane = %error.lane, error.kind = "queue_unreachable", error.detail = %error, "sweep.not_rung");
-            self.unreachable.push(error.lane);
-        }
-    }
-
-    fn unreachable(&self) -> Vec<&'static str> {
-        self.unreachable.iter().map(|lane| lane.as_str()).collect()
     }
 }

@@ -5,8 +5,7 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use outbox::{
-    config::{ProcessEnvironment, SweepConfig},
-    dispatch::Dispatcher,
+    config::{DispatchConfig, ProcessEnvironment, SweepConfig},
     sweep::Sweeper,
     telemetry,
 };
@@ -16,8 +15,7 @@ async fn main() -> Result<(), Error> {
     telemetry::start(&ProcessEnvironment)?;
     let SweepConfig { dispatch, rules } =
         SweepConfig::from_variables(&ProcessEnvironment).inspect_err(telemetry::report)?;
-    let database = dispatch.database.clone();
-    let dispatcher = Dispatcher::new(dispatch.database, dispatch.mailer, dispatch.bell, dispatch.policy);
-    let sweeper = &Sweeper::new(database, dispatcher, rules);
+    let DispatchConfig { database, mailer, bell, policy } = dispatch;
+    let sweeper = &Sweeper::new(database, mailer, bell, policy, rules);
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| sweep::handle(sweeper, event))).await
 }

@@ -92,6 +92,7 @@ async fn a_cancelled_email_ends_honestly() {
     for id in [unresolved, dropped, delivered] {
         table.execute(&format!("UPDATE email SET resends = 1 WHERE id = {id}")).await;
     }
+    table.event(dropped, "resent", 3).await;
     table.event(dropped, "reject", 3).await;
     table.event(delivered, "send", 5).await;
     let line = format!("cancel {plain} {unresolved} {dropped} {delivered}");
@@ -104,7 +105,7 @@ async fn a_cancelled_email_ends_honestly() {
     for (serial, (id, state, kinds)) in [
         (plain, "cancelled", "cancelled"),
         (unresolved, "unknown", "cancelled"),
-        (dropped, "cancelled", "reject,cancelled"),
+        (dropped, "cancelled", "resent,reject,cancelled"),
         (delivered, "sent", "send"),
     ]
     .into_iter()

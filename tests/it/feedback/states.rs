@@ -107,6 +107,10 @@ async fn ends_are_honest() {
     let resent = [("resends", "1")];
     for state in ["sending", "sent", "unknown"] {
         let id = place(&table, state, &second, &resent).await;
+        let given_up = format!(
+            "INSERT INTO email_event (email_id, kind, attempt_id) VALUES ({id}, 'resent', '{first}')"
+        );
+        table.execute(&given_up).await;
         took(&table, &[event("Reject", id, &second)]).await;
         assert_eq!(table.state(id).await, "unknown", "{state}: nobody knows of the first attempt");
         assert_eq!(table.column(id, "error_kind").await.as_deref(), Some("ses_rejected"));
@@ -115,7 +119,7 @@ async fn ends_are_honest() {
         assert_eq!(everything(&table).await, before, "{state}: the same event again changes nothing");
         took(&table, &[event("Reject", id, &first)]).await;
         assert_eq!(table.state(id).await, "failed", "{state}: now both are known");
-        assert_eq!(kinds(&table, id).await, "reject,reject");
+        assert_eq!(kinds(&table, id).await, "resent,reject,reject");
         table.execute("DELETE FROM email_event").await;
     }
     // The first attempt reached its recipients: then it does not matter what became of the second.

@@ -100,22 +100,21 @@ fn attempts(bits: usize) -> Attempts {
 fn rows() -> Vec<Row> {
     let none = Attempts::NONE;
     let resends = [
-        (0, none, none, none),
-        (0, none, none, none.with(EARLIER)),
-        // A row that was put back before the history said so.
-        (1, none, none, none),
-        (1, none.with(EARLIER), none, none),
-        (1, none.with(CURRENT), none, none),
-        (1, none.with(EARLIER), none.with(EARLIER), none),
+        (0, none, none),
+        // A row that was put back by hand, and whose history does not know.
+        (1, none, none),
+        (1, none.with(EARLIER), none),
+        (1, none.with(CURRENT), none),
+        (1, none.with(EARLIER), none.with(EARLIER)),
     ];
     let mut rows = vec![Row::NEW];
     for state in State::ALL {
         for (taken, refused) in (0..4).flat_map(|taken| (0..4).map(move |refused| (taken, refused))) {
             let (taken, refused) = (attempts(taken), attempts(refused));
-            for (resends, given_up, not_sent, retried) in resends {
-                let history = History { taken, refused, given_up, not_sent, retried };
+            for (resends, given_up, not_sent) in resends {
+                let history = History { taken, refused, given_up, not_sent };
                 // What was given up matters where nothing was accepted.
-                if resends == 0 && retried == none || taken == none {
+                if resends == 0 || taken == none {
                     rows.push(Row { state, attempt: Some(CURRENT), resends, history });
                 }
             }
@@ -163,13 +162,12 @@ impl Case {
     }
 
     fn history(&self) -> Vec<String> {
-        let History { taken, refused, given_up, not_sent, retried } = self.row.history;
+        let History { taken, refused, given_up, not_sent } = self.row.history;
         let sets = [
             (taken, self.kind(&TAKEN)),
             (refused, self.kind(&REFUSED)),
             (given_up, "resent"),
             (not_sent, "not_sent"),
-            (retried, "retried"),
         ];
         let mut events = Vec::new();
         for (set, kind) in sets {
@@ -251,7 +249,10 @@ async fn the_table_moves_as_the_specification_says() {
     let table = Table::new().await;
     let rows = rows();
     let cases: Vec<_> = (1..)
-        .zip(events().into_iter().flat_map(|event| rows.iter().map(move |row| (event, *row))))
+        .zip(events().into_iter().flat_map(|event| rows.iter().map(move |row| (event, *row))).filter(
+            // What was put back already and never claimed again is not the policy's to put back.
+            |((way, _), row)| *way != Way::Resend || !row.history.given_up.has(CURRENT),
+        ))
         .map(|(id, ((way, event), row))| Case { id, row, way, event })
         .collect();
     write(&table, &cases).await;
@@ -346,7 +347,6 @@ async fn read(table: &Table, cases: &[Case]) -> HashMap<u64, Row> {
             kind if REFUSED.contains(&kind) => &mut history.refused,
             "resent" => &mut history.given_up,
             "not_sent" => &mut history.not_sent,
-            "retried" => &mut history.retried,
             _ => continue,
         };
         *set = set.with(attempt);

@@ -112,7 +112,8 @@ async fn the_deployment_decides_for_those_that_say_nothing() {
     // A second time, and no third.
     for (resends, state) in [("1", "pending"), ("2", "unknown")] {
         let sql = format!(
-            "UPDATE email SET state = 'unknown', state_at = {}, resends = {resends} WHERE id = {silent}",
+            "UPDATE email SET state = 'unknown', state_at = {}, resends = {resends}, \
+             attempt_id = '01JDCB8Q6Y3V0K9M2T4W6X8Z2{resends}' WHERE id = {silent}",
             ago(11)
         );
         stage.table.execute(&sql).await;
@@ -160,6 +161,7 @@ async fn what_is_over_ends_honestly() {
         ),
     ];
     stage.event(cases[7].1, "send", EARLIER).await;
+    stage.event(cases[8].1, "resent", EARLIER).await;
     stage.event(cases[8].1, "reject", EARLIER).await;
     let report = sweep(&sweeper(&stage, RULES)).await;
     assert_eq!((report.expired, report.settled), (6, 1));

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::store::{Database as Store, DatabaseConfig, Session, SweepRules, Tls};
+use outbox::store::{Database as Store, DatabaseConfig, Part, Session, SweepRules, Tls};
 use stack::database::{Database, Flavor, Options, Server};
 use tokio::task::spawn_blocking;
 
@@ -118,7 +118,9 @@ async fn looks(mut sweepers: Vec<Session>) -> Result<Pair, Failure> {
     for round in 0..=LOOKS {
         for (session, samples) in sweepers.iter_mut().zip([&mut pair.few, &mut pair.many]) {
             let began = Instant::now();
-            session.survey(&RULES, 1_000, soon()).await?;
+            for part in Part::ALL {
+                session.survey(part, &RULES, 1_000, soon()).await?;
+            }
             if round > 0 {
                 samples.add(began.elapsed());
             }

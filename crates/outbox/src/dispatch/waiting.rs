@@ -181,7 +181,7 @@ where
             let deadline = line.deadline();
             // Best effort: otherwise the row waits for the sweep.
             if let Ok(session) = line.session().await {
-                let _ = session.unring(id, deadline).await;
+                let _ = session.unring(&[id], deadline).await;
             }
         }
         answer

@@ -66,8 +66,6 @@ pub struct History {
     pub given_up: Attempts,
     /// Attempts that were given up, and whose own worker said afterwards that SES certainly had not taken them: `not_sent`.
     pub not_sent: Attempts,
-    /// Attempts after whose certain end an operator began again: `retried`.
-    pub retried: Attempts,
 }
 
 impl History {
@@ -108,23 +106,15 @@ impl Row {
             refused: Attempts::NONE,
             given_up: Attempts::NONE,
             not_sent: Attempts::NONE,
-            retried: Attempts::NONE,
         },
     };
 
     /// Whether an attempt was given up as unresolved, and nothing has said since that it reached nobody: no event that SES
-    /// dropped it, and not its own worker.
-    ///
-    /// An attempt that SES dropped does not count if it never was given up: the current one, while nobody did, and one
-    /// that ended for certain, and an operator began again.
+    /// dropped it, and not its own worker. Of one that `resends` counts, and the history does not know, nobody can say so.
     #[must_use]
     pub const fn is_unresolved(self) -> bool {
-        let History { refused, given_up, not_sent, retried, .. } = self.history;
-        let current = match self.attempt {
-            Some(attempt) => Attempts::NONE.with(attempt).without(given_up),
-            None => Attempts::NONE,
-        };
-        self.resends as u32 > refused.and(not_sent).without(retried).without(current).count()
+        let History { refused, given_up, not_sent, .. } = self.history;
+        given_up.without(refused.and(not_sent)).count() > 0 || self.resends as u32 > given_up.count()
     }
 
     /// How an email ends that is over and was not sent: an attempt that nobody could resolve may have reached its
@@ -297,9 +287,6 @@ pub fn after(row: Row, event: Event) -> Option<Row> {
         (Event::AssumeSent, State::Unknown) => next.state = State::Sent,
         (Event::Retry, State::Failed | State::Expired | State::Cancelled | State::Suppressed) => {
             next.state = row.unless_accepted(State::Pending);
-            if let (State::Pending, Some(attempt)) = (next.state, row.attempt) {
-                next.history.retried = row.history.retried.with(attempt);
-            }
         }
         _ => {}
     }

@@ -8,13 +8,12 @@ pub(super) const ACCEPTED: &str = "EXISTS (SELECT 1 FROM email_event AS v WHERE 
     WHERE w.email_id = v.email_id AND w.kind IN ('reject', 'rendering_failure') AND w.attempt_id = v.attempt_id))";
 
 /// Whether an attempt of `e` that was given up as unresolved may have reached its recipients for all that anybody knows: no
-/// event says that SES dropped it, and its own worker has not said since that SES did not take it. One that was dropped and
-/// never given up does not count: the current one, and one after whose certain end an operator began again.
-pub(super) const UNRESOLVED: &str = "e.resends > (SELECT COUNT(DISTINCT u.attempt_id) FROM email_event AS u \
-    WHERE u.email_id = e.id AND u.kind IN ('reject', 'rendering_failure', 'not_sent') AND (u.attempt_id <> e.attempt_id OR \
-    EXISTS (SELECT 1 FROM email_event AS g WHERE g.email_id = u.email_id AND g.kind = 'resent' AND \
-    g.attempt_id = u.attempt_id)) AND NOT EXISTS (SELECT 1 FROM email_event AS b WHERE b.email_id = u.email_id AND \
-    b.kind = 'retried' AND b.attempt_id = u.attempt_id))";
+/// event says that SES dropped it, and its own worker has not said since that SES did not take it. Of one that `resends`
+/// counts, and the history does not know, nobody can say so.
+pub(super) const UNRESOLVED: &str = "(EXISTS (SELECT 1 FROM email_event AS g WHERE g.email_id = e.id AND g.kind = 'resent' \
+    AND NOT EXISTS (SELECT 1 FROM email_event AS n WHERE n.email_id = g.email_id \
+    AND n.kind IN ('reject', 'rendering_failure', 'not_sent') AND n.attempt_id = g.attempt_id)) \
+    OR e.resends > (SELECT COUNT(DISTINCT u.attempt_id) FROM email_event AS u WHERE u.email_id = e.id AND u.kind = 'resent'))";
 
 /// Whether an event or an answer says that SES took the current attempt of `e`.
 pub(super) const TOOK_CURRENT: &str = "EXISTS (SELECT 1 FROM email_event AS t WHERE t.email_id = e.id AND t.kind IN \

@@ -65,14 +65,18 @@ impl Session {
         .await
     }
 
-    /// Takes back a [`postpone`](Self::postpone) whose doorbell could not be rung, so that the next one is not taken
-    /// for superfluous.
+    /// Takes back the `rung_at` of rows whose doorbells could not be rung, so that the next ones are not taken for
+    /// superfluous. A row that somebody holds is left: it is rung for when its time is over.
     ///
     /// # Errors
     ///
     /// Any of [`StoreError`].
-    pub async fn unring(&mut self, id: u64, deadline: Instant) -> Result<(), StoreError> {
-        let sql = Sql::new("UPDATE email SET rung_at = NULL WHERE state = 'pending' AND id = ").integer(id);
+    pub async fn unring(&mut self, ids: &[u64], deadline: Instant) -> Result<(), StoreError> {
+        let mut sql = Sql::new("");
+        for (at, id) in ids.iter().enumerate() {
+            sql = unlocked(sql.push(if at > 0 { "; " } else { "" }).push("UPDATE email AS e"), *id)
+                .push(" SET e.rung_at = NULL WHERE e.state = 'pending'");
+        }
         self.write(sql, deadline).await.map(|_| ())
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, Row as _, mysql::MySqlRow};
 
-use super::{Database, Session, StoreError, connection::bounded};
+use super::{Database, Session, StoreError, connection::bounded, literal::Sql};
 use crate::state::State;
 
 /// By what a row counts as overdue.
@@ -39,9 +39,28 @@ impl SweepRules {
     /// Emails due within this are rung for ahead, with a delay, so that they leave on the second: the sweep's own period.
     pub const AHEAD: Duration = Duration::from_mins(1);
     /// Waiting rows of one lane that one look goes through, oldest first.
-    pub const EXAMINED: u32 = 50_000;
+    pub const EXAMINED: u32 = 10_000;
     /// Rows that are `unknown` whose history one look goes through.
     pub const REREAD: u32 = 10_000;
+}
+
+/// What one look is about. Each is a statement batch of its own, so that one which takes too long does not keep the sweep
+/// from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Dead leases, and what is `unknown`.
+    Attempts,
+    /// What waits in `urgent`.
+    Urgent,
+    /// What waits in `bulk`.
+    Bulk,
+    /// What waits in neither: such a row can only fail, but it has to be told so.
+    Others,
+}
+
+impl Part {
+    /// All of them, what matters most first.
+    pub const ALL: [Self; 4] = [Self::Attempts, Self::Urgent, Self::Bulk, Self::Others];
 }
 
 /// A row that is overdue, as it was read.
@@ -83,10 +102,10 @@ pub enum Chore {
     },
 }
 
-/// What a look at the table found.
+/// What one look at a part of the table found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// The rows to do something about: dead leases first, then what to send again, then those that wait, by lane.
+    /// The rows to do something about: dead leases first, then what to send again, or those that wait, oldest first.
     pub overdue: Vec<Overdue>,
     /// Whether a list was cut off at its limit: there may be more.
     pub is_cut_off: bool,
@@ -106,18 +125,19 @@ pub enum Chored {
 }
 
 impl Session {
-    /// Reads what is overdue, at most `most` rows of each kind. Changes nothing.
+    /// Reads what is overdue of one part, at most `most` rows of each kind. Changes nothing.
     ///
     /// # Errors
     ///
     /// Any of [`StoreError`].
     pub async fn survey(
         &mut self,
+        part: Part,
         rules: &SweepRules,
         most: u32,
         deadline: Instant,
     ) -> Result<Survey, StoreError> {
-        let text = sql::survey(rules, most);
+        let text = sql::survey(part, rules, most);
         bounded(deadline, Database::STATEMENT_TIMEOUT, async {
             let mut results = sqlx::raw_sql(text).fetch_many(&mut self.connection);
             let mut survey = Survey::default();
@@ -131,9 +151,9 @@ impl Session {
                             micros.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
                     }
                     Either::Right(row) => {
-                        survey.overdue.push(overdue(&row)?);
                         of_this_kind += 1;
                         survey.is_cut_off |= of_this_kind >= most;
+                        survey.overdue.push(overdue(&row)?);
                     }
                 }
             }
@@ -146,7 +166,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Any of [`StoreError`]; some of them may have been done all the same.
+    /// Any of [`StoreError`]; some of them may have been done all the same. The session has no transaction open.
     pub async fn chore(
         &mut self,
         chores: &[Overdue],
@@ -154,7 +174,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<Vec<Chored>, StoreError> {
         let text = sql::chores(chores, rules);
-        bounded(deadline, Database::STATEMENT_TIMEOUT, async {
+        let done = bounded(deadline, Database::STATEMENT_TIMEOUT, async {
             let mut results = sqlx::raw_sql(text).fetch_many(&mut self.connection);
             let mut matched = Vec::new();
             while let Some(result) = results.try_next().await.map_err(StoreError::from_statement)? {
@@ -165,7 +185,13 @@ impl Session {
             let mut matched = matched.into_iter();
             Ok(chores.iter().map(|overdue| sql::outcome(&overdue.chore, &mut matched)).collect())
         })
-        .await
+        .await;
+        if let Err(error) = &done
+            && !error.ends_session()
+        {
+            self.write(Sql::new("ROLLBACK"), deadline).await?;
+        }
+        done
     }
 }
 
@@ -179,7 +205,10 @@ fn overdue(row: &MySqlRow) -> Result<Overdue, StoreError> {
         "retire" => Chore::Retire,
         _ => Chore::Ring {
             rung_at: get(row, "rung_at")?,
-            delay: Duration::from_micros(u64::try_from(get::<i64>(row, "due_in")?).unwrap_or(0)),
+            // A zero date, which some servers take, is no time at all: whoever wrote it wants the email sent.
+            delay: get::<Option<i64>>(row, "due_in")?
+                .and_then(|micros| u64::try_from(micros).ok())
+                .map_or(Duration::ZERO, Duration::from_micros),
         },
     };
     let id = u64::try_from(get::<i64>(row, "id")?).unwrap_or(0);

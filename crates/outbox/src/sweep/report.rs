@@ -35,26 +35,24 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn of_survey(survey: &Survey, rules: &SweepRules) -> Self {
-        let mut report = Self {
-            dry_run: true,
-            is_cut_off: survey.is_cut_off,
-            oldest_due_s: survey.oldest_due.map(|age| age.as_secs()),
-            ..Self::default()
-        };
+    /// Counts what a look found, for a dry run.
+    pub(super) fn foresee(&mut self, survey: &Survey, rules: &SweepRules) {
+        self.is_cut_off |= survey.is_cut_off;
+        if let Some(age) = survey.oldest_due {
+            self.oldest_due_s = Some(age.as_secs());
+        }
         for overdue in &survey.overdue {
             let has_queue =
                 if overdue.lane == "bulk" { rules.bulk_has_queue } else { rules.urgent_has_queue };
             *match overdue.chore {
-                Chore::EndLease { .. } => &mut report.leases_ended,
-                Chore::Resend { .. } => &mut report.resent,
-                Chore::Settle => &mut report.settled,
-                Chore::Expire | Chore::Retire => &mut report.expired,
-                Chore::Ring { .. } if has_queue => &mut report.rung,
-                Chore::Ring { .. } => &mut report.dispatched,
+                Chore::EndLease { .. } => &mut self.leases_ended,
+                Chore::Resend { .. } => &mut self.resent,
+                Chore::Settle => &mut self.settled,
+                Chore::Expire | Chore::Retire => &mut self.expired,
+                Chore::Ring { .. } if has_queue => &mut self.rung,
+                Chore::Ring { .. } => &mut self.dispatched,
             } += 1;
         }
-        report
     }
 
     /// Counts what became of a chore, and logs what moved an email. A doorbell counts when it was rung.

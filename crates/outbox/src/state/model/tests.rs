@@ -3,7 +3,7 @@
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 use super::{Events, Flaw, Protocol, State, promise};
-use crate::state::transition::{Attempts, Event, Row, Verdict, after};
+use crate::state::transition::{Attempts, Event, History, Row, Verdict, after};
 
 const HOLD: Protocol = Protocol::REAL;
 const RESEND: Protocol = Protocol { resends: true, ..Protocol::REAL };
@@ -96,7 +96,10 @@ fn a_request_that_is_repeated_is_found() {
 #[test]
 fn a_dishonest_end_is_found() {
     let mistake = |row: Row, event| match event {
-        Event::Recorded { verdict: Verdict::Fail, .. } => after(Row { resends: 0, ..row }, event),
+        Event::Recorded { verdict: Verdict::Fail, .. } => {
+            let history = History { given_up: Attempts::NONE, ..row.history };
+            after(Row { resends: 0, history, ..row }, event)
+        }
         _ => after(row, event),
     };
     breaks(promise::HONEST_ENDS, Protocol { after: mistake, ..RESEND });
@@ -116,9 +119,11 @@ fn an_acceptance_that_outweighs_a_refusal_is_found() {
 /// SES drops the first attempt, an operator begins again, the second one is given up: nobody knows of that one.
 #[test]
 fn a_refusal_taken_for_that_of_another_attempt_is_found() {
-    let mistake = |mut row: Row, event| {
-        row.history.retried = Attempts::NONE;
-        after(row, event)
+    let mistake = |row: Row, event| {
+        let known = row.history.refused.count() >= row.history.given_up.count();
+        let given_up = if known { Attempts::NONE } else { row.history.given_up };
+        let resends = if known { 0 } else { row.resends };
+        after(Row { resends, history: History { given_up, ..row.history }, ..row }, event)
     };
     breaks(promise::HONEST_ENDS, Protocol { after: mistake, events: Events::Refused, commands: 1, ..RESEND });
 }

@@ -1,6 +1,6 @@
 //! The text of the sweep's statements.
 
-use super::{Chore, Chored, Overdue, SweepRules};
+use super::{Chore, Chored, Overdue, Part, SweepRules};
 use crate::{
     state::State,
     store::{
@@ -11,25 +11,22 @@ use crate::{
     },
 };
 
-/// A lane of its own for the survey: its name, or whatever is neither.
-enum Share {
-    Of(&'static str, bool),
-    OfOthers,
+pub(super) fn survey(part: Part, rules: &SweepRules, most: u32) -> Sql {
+    let sql = Sql::new("");
+    match part {
+        Part::Attempts => {
+            let sql = given_up(dead_leases(sql, most).push("; "), rules, most);
+            oldest_due(known(sql.push("; "), most).push("; "))
+        }
+        Part::Urgent => waiting(sql, rules, "= 'urgent'", rules.urgent_has_queue, most),
+        Part::Bulk => waiting(sql, rules, "= 'bulk'", rules.bulk_has_queue, most),
+        Part::Others => waiting(sql, rules, "NOT IN ('urgent', 'bulk')", rules.urgent_has_queue, most),
+    }
 }
 
-pub(super) fn survey(rules: &SweepRules, most: u32) -> Sql {
-    let mut sql = dead_leases(Sql::new(""), most);
-    sql = known(given_up(sql.push("; "), rules, most).push("; "), most);
-    for share in [
-        Share::Of("'urgent'", rules.urgent_has_queue),
-        Share::Of("'bulk'", rules.bulk_has_queue),
-        // A row with another lane can only fail, but it has to be told so.
-        Share::OfOthers,
-    ] {
-        sql = waiting(sql.push("; "), rules, &share, most);
-    }
+fn oldest_due(sql: Sql) -> Sql {
     sql.push(
-        "; SELECT TIMESTAMPDIFF(MICROSECOND, LEAST(COALESCE(u.due_at, b.due_at), COALESCE(b.due_at, u.due_at)), \
+        "SELECT TIMESTAMPDIFF(MICROSECOND, LEAST(COALESCE(u.due_at, b.due_at), COALESCE(b.due_at, u.due_at)), \
          UTC_TIMESTAMP(6)) AS oldest_due FROM \
          (SELECT MIN(due_at) AS due_at FROM email WHERE state = 'pending' AND lane = 'urgent') AS u JOIN \
          (SELECT MIN(due_at) AS due_at FROM email WHERE state = 'pending' AND lane = 'bulk') AS b",
@@ -47,7 +44,7 @@ fn dead_leases(sql: Sql, most: u32) -> Sql {
 fn given_up(sql: Sql, rules: &SweepRules, most: u32) -> Sql {
     let sql = sql.push(
         "SELECT 'resend' AS chore, CAST(e.id AS SIGNED) AS id, e.lane, e.attempt_id FROM email AS e \
-         WHERE e.state = 'unknown' AND ",
+         WHERE e.state = 'unknown' AND e.attempt_id IS NOT NULL AND ",
     );
     may_resend(sql, rules).push(" LIMIT ").integer(most)
 }
@@ -64,22 +61,30 @@ fn known(sql: Sql, most: u32) -> Sql {
     .integer(most)
 }
 
-/// Whether `e`, which is `unknown`, is to be sent again.
+/// Whether `e`, which is `unknown`, is to be sent again. Its latest attempt must be what is in doubt: an email that waited
+/// after it had been put back, and was withdrawn or given up for its age, is `unknown` for the sake of an earlier one, and
+/// nobody wants it sent.
 fn may_resend(sql: Sql, rules: &SweepRules) -> Sql {
-    sql.push(if rules.resend_by_default {
-        "COALESCE(e.on_unknown, 'resend') = 'resend'"
-    } else {
-        "e.on_unknown = 'resend'"
-    })
-    .push(" AND e.resends < ")
-    .integer(rules.max_resends)
-    .push(" AND e.state_at <= UTC_TIMESTAMP(6) - INTERVAL ")
-    .micros(rules.unknown_wait)
-    .push(" MICROSECOND AND (e.expires_at IS NULL OR e.expires_at > UTC_TIMESTAMP(6))")
+    let sql = sql
+        .push(if rules.resend_by_default {
+            "COALESCE(e.on_unknown, 'resend') = 'resend'"
+        } else {
+            "e.on_unknown = 'resend'"
+        })
+        .push(" AND e.resends < ")
+        .integer(rules.max_resends)
+        .push(" AND e.state_at <= UTC_TIMESTAMP(6) - INTERVAL ")
+        .micros(rules.unknown_wait)
+        .push(
+            " MICROSECOND AND (e.expires_at IS NULL OR e.expires_at > UTC_TIMESTAMP(6)) AND NOT EXISTS \
+             (SELECT 1 FROM email_event AS p WHERE p.email_id = e.id AND p.kind IN ('resent', 'cancelled') \
+             AND p.attempt_id = e.attempt_id) AND NOT ",
+        );
+    too_old(sql, rules)
 }
 
 /// The waiting rows of a lane. The inner query reads the index alone.
-fn waiting(sql: Sql, rules: &SweepRules, share: &Share, most: u32) -> Sql {
+fn waiting(sql: Sql, rules: &SweepRules, lane: &'static str, has_queue: bool, most: u32) -> Sql {
     let sql = too_old(
         sql.push("SELECT CASE WHEN e.expires_at <= UTC_TIMESTAMP(6) THEN 'expire' WHEN "),
         rules,
@@ -87,26 +92,18 @@ fn waiting(sql: Sql, rules: &SweepRules, share: &Share, most: u32) -> Sql {
     .push(
         " THEN 'retire' ELSE 'ring' END AS chore, CAST(e.id AS SIGNED) AS id, e.lane, CAST(e.rung_at AS CHAR) AS rung_at, \
          TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.due_at) AS due_in \
-         FROM (SELECT id FROM email WHERE state = 'pending' AND ",
+         FROM (SELECT id FROM email WHERE state = 'pending' AND lane ",
+    )
+    .push(lane)
+    .push(" AND due_at <= UTC_TIMESTAMP(6) + INTERVAL ")
+    .micros(SweepRules::AHEAD)
+    .push(" MICROSECOND ORDER BY due_at LIMIT ")
+    .integer(SweepRules::EXAMINED)
+    .push(
+        ") AS waits STRAIGHT_JOIN email AS e ON e.id = waits.id WHERE e.state = 'pending' AND (\
+           e.expires_at <= UTC_TIMESTAMP(6) OR ",
     );
-    let sql = match share {
-        Share::Of(lane, _) => sql.push("lane = ").push(lane),
-        Share::OfOthers => sql.push("lane NOT IN ('urgent', 'bulk')"),
-    };
-    let sql = sql
-        .push(" AND due_at <= UTC_TIMESTAMP(6) + INTERVAL ")
-        .micros(SweepRules::AHEAD)
-        .push(" MICROSECOND ORDER BY due_at LIMIT ")
-        .integer(SweepRules::EXAMINED)
-        .push(
-            ") AS waits STRAIGHT_JOIN email AS e ON e.id = waits.id WHERE e.state = 'pending' AND (\
-               e.expires_at <= UTC_TIMESTAMP(6) OR ",
-        );
     let sql = too_old(sql, rules).push(" OR ");
-    let has_queue = match share {
-        Share::Of(_, has_queue) => *has_queue,
-        Share::OfOthers => rules.urgent_has_queue,
-    };
     let sql = if has_queue { unheard(sql) } else { due(sql) };
     sql.push(") ORDER BY e.due_at LIMIT ").integer(most)
 }
@@ -122,7 +119,10 @@ fn too_old(sql: Sql, rules: &SweepRules) -> Sql {
 /// Whether nobody rings for `e`: its producer did not, or the doorbell was lost, or it was not to be rung for so early.
 /// While a backlog is worked off a doorbell may be under way for hours: the distance between two doubles.
 fn unheard(sql: Sql) -> Sql {
-    sql.push("IF(e.rung_at IS NULL, IF(e.due_at > e.state_at + INTERVAL ")
+    sql.push("IF(e.rung_at IS NULL OR e.rung_at > UTC_TIMESTAMP(6) + INTERVAL 2 * ")
+        // Nobody rings so far ahead: that was a clock which has been set back.
+        .micros(Postpone::LONGEST)
+        .push(" MICROSECOND, IF(e.due_at > e.state_at + INTERVAL ")
         .micros(Postpone::LONGEST)
         .push(" MICROSECOND, TRUE, e.due_at <= UTC_TIMESTAMP(6) - INTERVAL ")
         .micros(SweepRules::GRACE)
@@ -185,7 +185,8 @@ pub(super) fn outcome(chore: &Chore, matched: &mut impl Iterator<Item = bool>) -
         Chore::Settle => &[Some(Chored::Moved(State::Sent))],
         Chore::EndLease { .. } => &[Some(Chored::Moved(State::Sent)), Some(Chored::Moved(State::Unknown))],
         Chore::Resend { .. } => {
-            &[Some(Chored::Moved(State::Sent)), None, Some(Chored::Moved(State::Pending))]
+            // In between: the transaction's beginning; after it: the history, and its end.
+            &[Some(Chored::Moved(State::Sent)), None, Some(Chored::Moved(State::Pending)), None, None]
         }
         Chore::Expire | Chore::Retire => &[
             Some(Chored::Moved(State::Sent)),
@@ -221,26 +222,27 @@ fn end_lease(sql: Sql, id: u64, attempt: &str) -> Sql {
     over(sql.push(ACCEPTED))
 }
 
+/// The count and the history go together: one without the other would let a later end be dishonest.
 fn resend(sql: Sql, id: u64, attempt: &str, rules: &SweepRules) -> Sql {
-    let given_up = |sql: Sql| {
-        let sql = sql.push(" AND e.state = 'unknown' AND e.attempt_id = ").text(attempt).push(" AND ");
-        may_resend(sql, rules)
-    };
     let sql = settle(sql, id).push(" AND e.state = 'unknown' AND e.attempt_id = ").text(attempt);
-    // The history first: whoever dies between the two finds it written already.
-    let sql = sql.push(
-        "; INSERT INTO email_event (email_id, kind, attempt_id, detail, dedup_key) SELECT e.id, 'resent', e.attempt_id, \
-         JSON_OBJECT('by', 'sweep'), CONCAT('resent:', e.attempt_id) FROM email AS e",
-    );
-    let sql = given_up(unlocked(sql, id).push(" WHERE NOT ").push(ACCEPTED))
-        .push(" ON DUPLICATE KEY UPDATE email_event.id = email_event.id; ");
     let sql = update(
-        sql,
+        sql.push("; START TRANSACTION; "),
         id,
         "e.state_at = UTC_TIMESTAMP(6), e.resends = e.resends + 1, e.due_at = UTC_TIMESTAMP(6), \
          e.rung_at = UTC_TIMESTAMP(6), e.state = 'pending' WHERE NOT ",
     );
-    given_up(sql.push(ACCEPTED))
+    let sql = sql.push(ACCEPTED).push(" AND e.state = 'unknown' AND e.attempt_id = ").text(attempt);
+    may_resend(sql.push(" AND "), rules)
+        .push("; INSERT INTO email_event (email_id, kind, attempt_id, detail, dedup_key) SELECT ")
+        .integer(id)
+        .push(", 'resent', ")
+        .text(attempt)
+        .push(", JSON_OBJECT('by', 'sweep'), CONCAT('resent:', ")
+        .text(attempt)
+        .push(
+            ") FROM (SELECT 1) AS one WHERE ROW_COUNT() > 0 \
+             ON DUPLICATE KEY UPDATE email_event.id = email_event.id; COMMIT",
+        )
 }
 
 /// Ends a waiting row: `unknown` where an earlier attempt may have reached its recipients, `expired` otherwise.
