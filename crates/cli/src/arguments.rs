@@ -31,7 +31,7 @@ Pending, sending and unknown emails: those that are due longest come first. All 
 const RESOLVE: &str = "\
 Nobody knows whether SES took these emails.
   --assume-sent  makes them sent. Nothing is sent: if SES did not take them, their recipients get nothing.
-  --resend       sends them again. If SES did take them, their recipients get them a second time. It goes beyond
+  --resend       sends them again. If SES did take them, their recipients get them once more. It goes beyond
                  UNKNOWN_WAIT_S and MAX_RESENDS, because you ask for it.
 Either way, an email that an SES event shows as taken becomes sent, and is not sent again.
 
@@ -147,7 +147,7 @@ pub(crate) struct Resolve {
     /// They were sent, as far as you are concerned: nothing is sent
     #[arg(long)]
     pub(crate) assume_sent: bool,
-    /// Send them again: they may arrive a second time
+    /// Send them again: they may arrive once more
     #[arg(long)]
     pub(crate) resend: bool,
     /// With --resend: forget an `expires_at` that is past, and send all the same

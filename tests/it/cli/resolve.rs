@@ -35,7 +35,7 @@ async fn a_resend_goes_beyond_the_limits_and_leaves_its_trace() {
     let id = table.in_state("unknown", 1).await;
     table.execute("UPDATE email SET resends = 3, on_unknown = 'hold'").await;
     let text = table.type_in(&format!("resolve {id} --resend")).done();
-    assert!(text.contains("may arrive a second time") && text.contains("next sweep"), "{text}");
+    assert!(text.contains("may arrive once more") && text.contains("next sweep"), "{text}");
     let row = table.column(id, "CONCAT_WS(' ', state, resends, rung_at, due_at <= UTC_TIMESTAMP(6))").await;
     assert_eq!(row.as_deref(), Some("pending 4 1970-01-01 00:00:00.000000 1"));
     assert_eq!(table.kinds(id).await, "resent");
@@ -110,7 +110,7 @@ async fn a_thousand_are_resolved_at_once_after_an_outage() {
     let before = table.checksum().await;
     let dry = table.type_in("resolve --since 3h --resend --dry-run").done();
     for part in [
-        "960 emails may arrive a second time",
+        "960 emails may arrive once more",
         "an SES event shows that SES took them: 30 emails",
         "nothing was changed",
     ] {

@@ -100,7 +100,7 @@ impl Plan {
         let shown = self.count(Outcome::ShownSent);
         let mut text = match self.change.command {
             Command::Resend { .. } => format!(
-                "{} may arrive a second time: nobody knows whether SES took them before.\n",
+                "{} may arrive once more: nobody knows whether SES took them before.\n",
                 emails(self.count(Outcome::Done(State::Pending)))
             ),
             _ => format!(

@@ -140,7 +140,7 @@ fn unknown(email: &EmailFacts, rules: &SweepRules) -> Next {
             if email.expires_at.is_some_and(|expires| expires <= email.now) { " --drop-expiry" } else { "" };
         next.with(assume, "it was sent, as far as you are concerned: nothing is sent").with(
             format!("sendonce resolve {id} --resend{drop}"),
-            "it is sent again: it may arrive a second time",
+            "it is sent again: it may arrive once more",
         )
     };
     // The deployment's default may be another one than the one here.
