@@ -37,7 +37,7 @@ const WORLD: [&str; 14] = [
 /// The libraries of adapters to AWS.
 const AWS: [&str; 2] = ["aws_", "hyper"];
 
-/// The packages from which no database can be reached, as far as they exist; the first does.
+/// The packages from which no database can be reached, as far as they exist; the first two do.
 const WITHOUT_DATABASE: [&str; 3] = ["doorbell", "relay-rabbitmq", "bridge"];
 
 #[test]
@@ -118,7 +118,7 @@ fn one_file_builds_sql() {
 #[test]
 fn no_database_behind_the_doorbell() {
     let packages = packages();
-    for (name, must_exist) in WITHOUT_DATABASE.iter().zip([true, false, false]) {
+    for (name, must_exist) in WITHOUT_DATABASE.iter().zip([true, true, false]) {
         if !packages.iter().any(|package| package["name"] == *name) {
             assert!(!must_exist, "{name} is gone");
             continue;
@@ -134,6 +134,27 @@ fn no_database_behind_the_doorbell() {
             );
         }
     }
+}
+
+/// What reads an event of RabbitMQ does nothing else, and what puts aside and hands on knows no queue service.
+#[test]
+fn the_event_of_a_broker_is_read_without_input_or_output() {
+    let doorbell = crate_of("crates/doorbell");
+    for module in ["rabbitmq::event", "rabbitmq::loose", "rabbitmq::delivery"] {
+        doorbell.inside(module).never_names(&WORLD);
+        doorbell.inside(module).never_names(&["crate::ring", "crate::config", "crate::aws"]);
+    }
+    doorbell.inside("rabbitmq").never_names(&AWS);
+    doorbell.inside("rabbitmq").never_names(&["crate::ring", "crate::config"]);
+}
+
+#[test]
+fn one_module_reads_the_environment() {
+    crate_of("crates/doorbell")
+        .outside("config")
+        .never_names(&["std::env", "crate::config::ProcessEnvironment"]);
+    crate_of("crates/outbox").outside("config").never_names(&["std::env", "doorbell::config"]);
+    crate_of("crates/outbox").never_names(&["std::env"]);
 }
 
 #[test]

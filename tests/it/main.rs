@@ -9,6 +9,7 @@ mod dispatch;
 mod feedback;
 mod function;
 mod peers;
+mod rabbitmq;
 mod stage;
 mod store;
 mod sweep;

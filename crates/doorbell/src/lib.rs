@@ -1,14 +1,19 @@
 //! The message that rings for an email.
 //!
 //! A doorbell carries an id and nothing else that matters: MySQL is the truth. Whoever handles one never touches the
-//! database from here; this crate has no way to reach one.
+//! database from here; this crate has no way to reach one. So what every part of sendonce needs stands here, too: how
+//! variables are read and log lines written, and when an invocation ends.
 
 use std::{fmt, future::Future, str::FromStr, time::Duration};
 
 pub mod aws;
 pub mod body;
+pub mod config;
+pub mod deadline;
+pub mod rabbitmq;
 pub mod ring;
 pub mod sqs;
+pub mod telemetry;
 
 /// One of the two queues: a newsletter in `bulk` never delays a password reset in `urgent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +96,12 @@ pub trait Bell {
 
     /// The lane that a queue of this name serves. Urgent, when it serves none: nobody should wait for a guess.
     fn lane_of_queue(&self, name: &str) -> Lane;
+
+    /// Whether a doorbell that could not even be looked at is given back to where it came from, because it keeps it and
+    /// nothing else can be rung on this lane. Otherwise, where there is no queue, its row is left to the sweep.
+    fn gives_back(&self, _: Lane) -> bool {
+        false
+    }
 }
 
 /// Whether there was anything to ring.

@@ -1,5 +1,7 @@
 //! Ringing through SQS: the only module that names `aws_sdk_sqs`.
 
+mod dead_letter;
+
 use std::time::Duration;
 
 use aws_sdk_sqs::{
@@ -8,6 +10,7 @@ use aws_sdk_sqs::{
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
 
+pub use self::dead_letter::DeadLetterQueue;
 use crate::{Bell, Lane, Ring, RingError, Rung, aws::AwsAccess, body, sqs};
 
 /// The queues of the two lanes.
@@ -24,6 +27,7 @@ pub struct Queues {
 pub struct SqsBell {
     client: Client,
     queues: Queues,
+    gives_back: bool,
 }
 
 impl SqsBell {
@@ -42,7 +46,15 @@ impl SqsBell {
         if let Some(url) = endpoint_url {
             config = config.endpoint_url(url);
         }
-        Self { client: Client::from_conf(config.build()), queues }
+        Self { client: Client::from_conf(config.build()), queues, gives_back: false }
+    }
+
+    /// The same for doorbells that come from a broker: it keeps those that could not be looked at. See
+    /// [`Bell::gives_back`].
+    #[must_use]
+    pub fn giving_back(mut self) -> Self {
+        self.gives_back = true;
+        self
     }
 }
 
@@ -149,6 +161,10 @@ impl Bell for SqsBell {
     fn lane_of_queue(&self, name: &str) -> Lane {
         let is_bulk = self.queues.bulk.as_deref().and_then(|url| url.rsplit('/').next()) == Some(name);
         if is_bulk { Lane::Bulk } else { Lane::Urgent }
+    }
+
+    fn gives_back(&self, lane: Lane) -> bool {
+        self.gives_back && self.queue(lane).is_none()
     }
 }
 

@@ -6,8 +6,10 @@
 //! ([`dispatch`], [`sweep`], [`feedback`], [`operator`]) know the store and the ports, never another adapter.
 //! `tests/it/architecture.rs` asserts this.
 
+// Also for what may not reach a database, so it stands below.
+pub use doorbell::{deadline, telemetry};
+
 pub mod config;
-pub mod deadline;
 pub mod dispatch;
 pub mod email;
 pub mod feedback;
@@ -19,4 +21,3 @@ pub mod ses;
 pub mod state;
 pub mod store;
 pub mod sweep;
-pub mod telemetry;

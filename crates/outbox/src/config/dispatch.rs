@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doorbell::ring::{Queues, SqsBell};
 
-use super::{ConfigError, Reader, Variables};
+use super::{ConfigError, Reader, Variables, database};
 use crate::{
     retry::RetryPolicy,
     ses::{SesConfig, SesMailer},
@@ -45,52 +45,50 @@ impl DispatchConfig {
     /// [`ConfigError`] lists every wrong or missing variable.
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self, ConfigError> {
         let mut reader = Reader::of(variables);
-        let config = reader.dispatch();
+        let config = read(&mut reader);
         reader.finish_with(config)
     }
 }
 
-impl<V: Variables + ?Sized> Reader<'_, V> {
-    /// What sending needs; `None` when what is wrong leaves nothing to build from.
-    pub(super) fn dispatch(&mut self) -> Option<DispatchConfig> {
-        let database = self.database();
-        let access = self.aws_access();
-        let ses_endpoint = self.endpoint("AWS_ENDPOINT_URL_SESV2");
-        let sqs_endpoint = self.endpoint("AWS_ENDPOINT_URL_SQS");
-        let queues =
-            Queues { urgent: self.queue_url("URGENT_QUEUE_URL"), bulk: self.queue_url("BULK_QUEUE_URL") };
-        let configuration_set = self.text("CONFIGURATION_SET");
-        let policy = self.send_policy();
-        let (database, access) = (database?, access?);
-        let mailer = SesMailer::new(
-            &access,
-            SesConfig { endpoint_url: ses_endpoint, configuration_set, connect_timeout: SES_CONNECT_TIMEOUT },
-        );
-        let bell = SqsBell::new(&access, sqs_endpoint.as_deref(), queues);
-        Some(DispatchConfig { database, mailer, bell, policy })
-    }
+/// What sending needs; `None` when what is wrong leaves nothing to build from.
+pub(super) fn read<V: Variables + ?Sized>(reader: &mut Reader<'_, V>) -> Option<DispatchConfig> {
+    let database = database::read(reader);
+    let access = reader.aws_access();
+    let ses_endpoint = reader.endpoint("AWS_ENDPOINT_URL_SESV2");
+    let sqs_endpoint = reader.endpoint("AWS_ENDPOINT_URL_SQS");
+    let queues =
+        Queues { urgent: reader.queue_url("URGENT_QUEUE_URL"), bulk: reader.queue_url("BULK_QUEUE_URL") };
+    let configuration_set = reader.text("CONFIGURATION_SET");
+    let policy = send_policy(reader);
+    let (database, access) = (database?, access?);
+    let mailer = SesMailer::new(
+        &access,
+        SesConfig { endpoint_url: ses_endpoint, configuration_set, connect_timeout: SES_CONNECT_TIMEOUT },
+    );
+    let bell = SqsBell::new(&access, sqs_endpoint.as_deref(), queues);
+    Some(DispatchConfig { database, mailer, bell, policy })
+}
 
-    fn send_policy(&mut self) -> SendPolicy {
-        let millis = |reader: &mut Self, name, default, least, most| {
-            Duration::from_millis(reader.number(name, default, least, most))
-        };
-        let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let policy = SendPolicy {
-            pace: Pace::new(narrow(self.number("MAX_SEND_RATE", 0, 0, 100_000))),
-            ses_timeout: millis(self, "SES_TIMEOUT_MS", 10_000, 100, 600_000),
-            retry: RetryPolicy {
-                max_attempts: narrow(self.number("MAX_ATTEMPTS", 8, 1, 1000)),
-                base: millis(self, "RETRY_BASE_MS", 2_000, 1, 3_600_000),
-                cap: millis(self, "RETRY_CAP_MS", 3_600_000, 1, 86_400_000),
-                retry_for: Duration::from_secs(self.number("RETRY_FOR_S", 172_800, 1, 31_536_000)),
-            },
-            concurrency: usize::try_from(self.number("SEND_CONCURRENCY", 4, 1, 100)).unwrap_or(1),
-        };
-        if policy.retry.cap < policy.retry.base {
-            self.problems.push("RETRY_CAP_MS must not be less than RETRY_BASE_MS".to_owned());
-        }
-        policy
+fn send_policy<V: Variables + ?Sized>(reader: &mut Reader<'_, V>) -> SendPolicy {
+    let millis = |reader: &mut Reader<'_, V>, name, default, least, most| {
+        Duration::from_millis(reader.number(name, default, least, most))
+    };
+    let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let policy = SendPolicy {
+        pace: Pace::new(narrow(reader.number("MAX_SEND_RATE", 0, 0, 100_000))),
+        ses_timeout: millis(reader, "SES_TIMEOUT_MS", 10_000, 100, 600_000),
+        retry: RetryPolicy {
+            max_attempts: narrow(reader.number("MAX_ATTEMPTS", 8, 1, 1000)),
+            base: millis(reader, "RETRY_BASE_MS", 2_000, 1, 3_600_000),
+            cap: millis(reader, "RETRY_CAP_MS", 3_600_000, 1, 86_400_000),
+            retry_for: Duration::from_secs(reader.number("RETRY_FOR_S", 172_800, 1, 31_536_000)),
+        },
+        concurrency: usize::try_from(reader.number("SEND_CONCURRENCY", 4, 1, 100)).unwrap_or(1),
+    };
+    if policy.retry.cap < policy.retry.base {
+        reader.problem("RETRY_CAP_MS must not be less than RETRY_BASE_MS".to_owned());
     }
+    policy
 }
 
 /// Bound of reaching SES. A connection that is not there is certain: nothing was sent.

@@ -1,6 +1,6 @@
 //! What the function that listens to SES needs to know.
 
-use super::{ConfigError, Reader, Variables};
+use super::{ConfigError, Reader, Variables, database};
 use crate::store::Database;
 
 /// Everything that `functions/feedback` needs. It calls no service of AWS, so it needs no credentials.
@@ -21,7 +21,7 @@ impl FeedbackConfig {
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self, ConfigError> {
         let mut reader = Reader::of(variables);
         let configuration_set = reader.text("CONFIGURATION_SET");
-        let config = reader.database().map(|database| Self { database, configuration_set });
+        let config = database::read(&mut reader).map(|database| Self { database, configuration_set });
         reader.finish_with(config)
     }
 }

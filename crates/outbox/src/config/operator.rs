@@ -1,6 +1,6 @@
 //! What the command line needs to know: the database, and what the functions go by.
 
-use super::{ConfigError, Reader, Variables};
+use super::{ConfigError, Reader, Variables, database, sweep};
 use crate::store::{Database, SweepRules};
 
 /// Everything that `sendonce` needs to know. No credentials of AWS: it calls neither SES nor SQS.
@@ -22,8 +22,8 @@ impl OperatorConfig {
     /// [`ConfigError`] lists every wrong or missing variable.
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self, ConfigError> {
         let mut reader = Reader::of(variables);
-        let database = reader.database();
-        let rules = reader.sweep_rules();
+        let database = database::read(&mut reader);
+        let rules = sweep::rules(&mut reader);
         let max_send_rate = reader.number("MAX_SEND_RATE", 0, 0, 100_000);
         reader.finish_with(database.map(|database| Self { database, rules, max_send_rate }))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ConfigError, DispatchConfig, Reader, Variables};
+use super::{ConfigError, DispatchConfig, Reader, Variables, dispatch};
 use crate::store::SweepRules;
 
 /// Everything that `functions/sweep` needs: what sending needs, since it sends where no queue can be rung, and its rules.
@@ -22,31 +22,29 @@ impl SweepConfig {
     /// [`ConfigError`] lists every wrong or missing variable.
     pub fn from_variables(variables: &(impl Variables + ?Sized)) -> Result<Self, ConfigError> {
         let mut reader = Reader::of(variables);
-        let rules = reader.sweep_rules();
-        let config = reader.dispatch().map(|dispatch| Self { dispatch, rules });
+        let rules = rules(&mut reader);
+        let config = dispatch::read(&mut reader).map(|dispatch| Self { dispatch, rules });
         reader.finish_with(config)
     }
 }
 
-impl<V: Variables + ?Sized> Reader<'_, V> {
-    /// By what a row counts as overdue; also what `sendonce sweep --dry-run` goes by.
-    pub(super) fn sweep_rules(&mut self) -> SweepRules {
-        let resend_by_default = match self.text("ON_UNKNOWN").as_deref() {
-            None | Some("hold") => false,
-            Some("resend") => true,
-            Some(_) => {
-                self.problems.push("ON_UNKNOWN must be hold or resend".to_owned());
-                false
-            }
-        };
-        SweepRules {
-            resend_by_default,
-            unknown_wait: Duration::from_secs(self.number("UNKNOWN_WAIT_S", 600, 1, 2_592_000)),
-            max_resends: u32::try_from(self.number("MAX_RESENDS", 1, 0, 100)).unwrap_or(1),
-            max_age: Duration::from_secs(self.number("MAX_AGE_S", 604_800, 3_600, 315_360_000)),
-            urgent_has_queue: self.text("URGENT_QUEUE_URL").is_some(),
-            bulk_has_queue: self.text("BULK_QUEUE_URL").is_some(),
+/// By what a row counts as overdue; also what `sendonce sweep --dry-run` goes by.
+pub(super) fn rules<V: Variables + ?Sized>(reader: &mut Reader<'_, V>) -> SweepRules {
+    let resend_by_default = match reader.text("ON_UNKNOWN").as_deref() {
+        None | Some("hold") => false,
+        Some("resend") => true,
+        Some(_) => {
+            reader.problem("ON_UNKNOWN must be hold or resend".to_owned());
+            false
         }
+    };
+    SweepRules {
+        resend_by_default,
+        unknown_wait: Duration::from_secs(reader.number("UNKNOWN_WAIT_S", 600, 1, 2_592_000)),
+        max_resends: u32::try_from(reader.number("MAX_RESENDS", 1, 0, 100)).unwrap_or(1),
+        max_age: Duration::from_secs(reader.number("MAX_AGE_S", 604_800, 3_600, 315_360_000)),
+        urgent_has_queue: reader.text("URGENT_QUEUE_URL").is_some(),
+        bulk_has_queue: reader.text("BULK_QUEUE_URL").is_some(),
     }
 }
 

@@ -139,6 +139,9 @@ where
         delay: Duration,
         line: &Line<'_>,
     ) -> Answer {
+        if self.bell.gives_back(doorbell.lane) {
+            return Answer::Again;
+        }
         self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries: doorbell.tries }, line).await
     }
 
