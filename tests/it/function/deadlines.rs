@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stack::{
+    gate::Gate,
     runtime_api::Outcome,
     ses::{Fault, Match},
 };
@@ -68,4 +69,21 @@ async fn a_call_is_given_up_before_the_function_is() {
     }
     site.nobody_is_connected().await;
     assert_eq!(site.server.global_status("Aborted_clients").await.expect("status"), 0);
+}
+
+#[tokio::test]
+async fn a_lease_outlives_the_function_by_half_a_minute() {
+    let site = Site::new().await;
+    let environment = site.start(site.function().timeout(Duration::from_secs(20))).await;
+    let id = site.insert("ada@customer.example").await;
+    let gate = Gate::new();
+    site.ses.script(Match::Any, 1, Fault::GateAnswer(gate.clone()));
+    let flight = environment.begin(&event(&[id.to_string()]));
+    gate.reached().await;
+    // Only a process that is gone, or was frozen for so long, may lose its row.
+    let lease = "SELECT TIMESTAMPDIFF(SECOND, state_at, lease_until) FROM email WHERE state = 'sending'";
+    let lease = site.database.admin().query_scalar_u64(lease).await.expect("it is sending");
+    assert!(lease >= 20 + 30, "{lease} s");
+    gate.release();
+    assert_eq!(flight.outcome().await.response(), all_done());
 }
