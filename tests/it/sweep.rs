@@ -6,8 +6,6 @@ mod ends;
 mod faults;
 mod function;
 
-use std::time::Duration;
-
 use fastrand::Rng;
 use outbox::{
     ses::SesMailer,
@@ -17,14 +15,7 @@ use outbox::{
 
 use crate::stage::{Memory, Stage, half_a_minute};
 
-const RULES: SweepRules = SweepRules {
-    resend_by_default: false,
-    unknown_wait: Duration::from_mins(10),
-    max_resends: 1,
-    max_age: Duration::from_hours(7 * 24),
-    urgent_has_queue: true,
-    bulk_has_queue: true,
-};
+const RULES: SweepRules = SweepRules::DEFAULT;
 
 /// A sweeper that rings a bell which remembers.
 fn sweeper(stage: &Stage, rules: SweepRules) -> Sweeper<SesMailer, Memory> {

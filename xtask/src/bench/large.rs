@@ -34,14 +34,7 @@ const FIRST_PENDING_ID: u64 = 50_000_001;
 /// Looks of the sweep timed on each.
 const LOOKS: usize = 50;
 /// By the defaults.
-const RULES: SweepRules = SweepRules {
-    resend_by_default: false,
-    unknown_wait: Duration::from_mins(10),
-    max_resends: 1,
-    max_age: Duration::from_hours(7 * 24),
-    urgent_has_queue: true,
-    bulk_has_queue: true,
-};
+const RULES: SweepRules = SweepRules::DEFAULT;
 
 /// The same with few rows and with many.
 #[derive(Debug, Default)]

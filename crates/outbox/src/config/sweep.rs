@@ -31,18 +31,23 @@ impl SweepConfig {
 /// By what a row counts as overdue; also what `sendonce sweep --dry-run` goes by.
 pub(super) fn rules<V: Variables + ?Sized>(reader: &mut Reader<'_, V>) -> SweepRules {
     let resend_by_default = match reader.text("ON_UNKNOWN").as_deref() {
-        None | Some("hold") => false,
+        None => SweepRules::DEFAULT.resend_by_default,
+        Some("hold") => false,
         Some("resend") => true,
         Some(_) => {
             reader.problem("ON_UNKNOWN must be hold or resend".to_owned());
             false
         }
     };
+    let SweepRules { unknown_wait, max_resends, max_age, .. } = SweepRules::DEFAULT;
+    let mut seconds = |name, default: Duration, least, most| {
+        Duration::from_secs(reader.number(name, default.as_secs(), least, most))
+    };
     SweepRules {
         resend_by_default,
-        unknown_wait: Duration::from_secs(reader.number("UNKNOWN_WAIT_S", 600, 1, 2_592_000)),
-        max_resends: u32::try_from(reader.number("MAX_RESENDS", 1, 0, 100)).unwrap_or(1),
-        max_age: Duration::from_secs(reader.number("MAX_AGE_S", 604_800, 3_600, 315_360_000)),
+        unknown_wait: seconds("UNKNOWN_WAIT_S", unknown_wait, 1, 2_592_000),
+        max_age: seconds("MAX_AGE_S", max_age, 3_600, 315_360_000),
+        max_resends: u32::try_from(reader.number("MAX_RESENDS", max_resends.into(), 0, 100)).unwrap_or(1),
         urgent_has_queue: reader.text("URGENT_QUEUE_URL").is_some(),
         bulk_has_queue: reader.text("BULK_QUEUE_URL").is_some(),
     }

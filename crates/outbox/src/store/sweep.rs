@@ -32,6 +32,15 @@ pub struct SweepRules {
 }
 
 impl SweepRules {
+    /// What holds where nothing is configured, but for the queues: there are both.
+    pub const DEFAULT: Self = Self {
+        resend_by_default: false,
+        unknown_wait: Duration::from_mins(10),
+        max_resends: 1,
+        max_age: Duration::from_hours(7 * 24),
+        urgent_has_queue: true,
+        bulk_has_queue: true,
+    };
     /// How long a doorbell may be under way before the sweep rings another one.
     pub const GRACE: Duration = Duration::from_mins(2);
     /// The longest that a row waits for the next of its doorbells: their distance doubles up to here.

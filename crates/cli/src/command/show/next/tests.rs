@@ -6,14 +6,7 @@ use outbox::state::State;
 
 use super::{EmailFacts, Next, SweepRules};
 
-const RULES: SweepRules = SweepRules {
-    resend_by_default: false,
-    unknown_wait: Duration::from_mins(10),
-    max_resends: 1,
-    max_age: Duration::from_hours(7 * 24),
-    urgent_has_queue: true,
-    bulk_has_queue: true,
-};
+const RULES: SweepRules = SweepRules::DEFAULT;
 
 fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_hours(500_000)
