@@ -9,6 +9,7 @@
 //! (5 on MySQL, whose `caching_sha2_password` takes one more).
 
 mod claim;
+mod column;
 mod connection;
 mod error;
 mod event;

@@ -99,7 +99,13 @@ where
             Err(error) => Err(error),
         };
         line.close().await;
-        logged(report)
+        match &report {
+            Ok(report) => report.log(),
+            Err(error) => {
+                tracing::error!(error.kind = error.kind(), error.detail = %error, "sweep.failed");
+            }
+        }
+        report
     }
 
     /// One run.
@@ -115,7 +121,11 @@ where
         let swept = AssertUnwindSafe(self.run(&mut line, &mut report, dice)).catch_unwind().await;
         line.close().await;
         match swept {
-            Ok(result) => logged(result.map(|()| report)),
+            // What failed was logged where it was gone past.
+            Ok(result) => result.map(|()| {
+                report.log();
+                report
+            }),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -126,7 +136,7 @@ where
         for part in Part::ALL {
             if let Err(error) = self.part(part, line, report, dice).await {
                 report.is_cut_off = true;
-                tracing::error!(part = ?part, error.kind = error.kind(), error.detail = %error, "sweep.part_failed");
+                tracing::error!(part = ?part, error.kind = error.kind(), error.detail = %error, "sweep.failed");
                 line.heal(&error).await;
                 failed = failed.and(Err(error));
                 if line.given_up() {
@@ -304,14 +314,6 @@ where
         }
         any
     }
-}
-
-fn logged(result: Result<Report, StoreError>) -> Result<Report, StoreError> {
-    match &result {
-        Ok(report) => report.log(),
-        Err(error) => tracing::error!(error.kind = error.kind(), error.detail = %error, "sweep.failed"),
-    }
-    result
 }
 
 /// Whether there is time for another round trip or two.

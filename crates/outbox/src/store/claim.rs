@@ -5,10 +5,14 @@ mod sql;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Either, Row as _, mysql::MySqlRow};
+use sqlx::{Either, mysql::MySqlRow};
 
 pub(super) use self::sql::STRIKES_TO_DISTRUST;
-use super::{Database, Session, StoreError, connection::bounded};
+use super::{
+    Database, Session, StoreError,
+    column::{get, micros, unsigned},
+    connection::bounded,
+};
 use crate::{
     email::{AttachmentRow, EmailRow},
     state::{AttemptId, State},
@@ -275,21 +279,6 @@ fn attachment(row: &MySqlRow) -> Result<AttachmentRow, StoreError> {
     })
 }
 
-fn get<'r, T>(row: &'r MySqlRow, column: &str) -> Result<T, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::MySql> + sqlx::Type<sqlx::MySql>,
-{
-    row.try_get(column).map_err(StoreError::Protocol)
-}
-
 fn unreadable(column: &str) -> StoreError {
     StoreError::Protocol(sqlx::Error::ColumnNotFound(column.to_owned()))
-}
-
-fn micros(signed: i64) -> Duration {
-    Duration::from_micros(unsigned(signed))
-}
-
-fn unsigned(signed: i64) -> u64 {
-    u64::try_from(signed).unwrap_or(0)
 }

@@ -13,7 +13,7 @@ mod story;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Either, Row as _, mysql::MySqlRow};
+use sqlx::{Either, mysql::MySqlRow};
 
 pub use self::{
     facts::Facts,
@@ -23,6 +23,7 @@ pub use self::{
 };
 use super::{
     Database, Session, StoreError,
+    column::{get, unsigned},
     connection::bounded,
     history::{ACCEPTED, SETTLED, UNRESOLVED},
     literal::Sql,
@@ -289,23 +290,16 @@ impl Sql {
     }
 }
 
-fn read<'r, T>(row: &'r MySqlRow, column: &str) -> Result<T, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::MySql> + sqlx::Type<sqlx::MySql>,
-{
-    row.try_get(column).map_err(StoreError::Protocol)
-}
-
 fn number(row: &MySqlRow, column: &str) -> Result<u64, StoreError> {
-    Ok(u64::try_from(read::<i64>(row, column)?).unwrap_or(0))
+    Ok(unsigned(get(row, column)?))
 }
 
 fn flag(row: &MySqlRow, column: &str) -> Result<bool, StoreError> {
-    Ok(read::<Option<i64>>(row, column)? == Some(1))
+    Ok(get::<Option<i64>>(row, column)? == Some(1))
 }
 
 fn state(row: &MySqlRow) -> Result<State, StoreError> {
-    read::<String>(row, "state")?.parse().map_err(|_| unexpected())
+    get::<String>(row, "state")?.parse().map_err(|_| unexpected())
 }
 
 fn time(row: &MySqlRow, column: &str) -> Result<SystemTime, StoreError> {
@@ -313,7 +307,7 @@ fn time(row: &MySqlRow, column: &str) -> Result<SystemTime, StoreError> {
 }
 
 fn nullable_time(row: &MySqlRow, column: &str) -> Result<Option<SystemTime>, StoreError> {
-    Ok(read::<Option<i64>>(row, column)?.map(moment))
+    Ok(get::<Option<i64>>(row, column)?.map(moment))
 }
 
 fn moment(unix_us: i64) -> SystemTime {

@@ -11,7 +11,12 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, Row as _, mysql::MySqlRow};
 
-use super::{Database, Session, StoreError, connection::bounded, literal::Sql};
+use super::{
+    Database, Session, StoreError,
+    column::{get, micros, unsigned},
+    connection::bounded,
+    literal::Sql,
+};
 use crate::state::State;
 
 /// By what a row counts as overdue.
@@ -215,18 +220,9 @@ fn overdue(row: &MySqlRow) -> Result<Overdue, StoreError> {
         _ => Chore::Ring {
             rung_at: get(row, "rung_at")?,
             // A zero date, which some servers take, is no time at all: whoever wrote it wants the email sent.
-            delay: get::<Option<i64>>(row, "due_in")?
-                .and_then(|micros| u64::try_from(micros).ok())
-                .map_or(Duration::ZERO, Duration::from_micros),
+            delay: get::<Option<i64>>(row, "due_in")?.map_or(Duration::ZERO, micros),
         },
     };
-    let id = u64::try_from(get::<i64>(row, "id")?).unwrap_or(0);
+    let id = unsigned(get(row, "id")?);
     Ok(Overdue { id, lane: get(row, "lane")?, chore })
-}
-
-fn get<'r, T>(row: &'r MySqlRow, column: &str) -> Result<T, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::MySql> + sqlx::Type<sqlx::MySql>,
-{
-    row.try_get(column).map_err(StoreError::Protocol)
 }

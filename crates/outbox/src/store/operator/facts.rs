@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use futures_util::TryStreamExt as _;
 
-use super::{flag, number, read, state};
+use super::{flag, number, state};
 use crate::{
     state::State,
     store::{
         Database, Session, StoreError,
+        column::get,
         connection::bounded,
         history::{ACCEPTED, UNRESOLVED},
         literal::Sql,
@@ -62,7 +63,7 @@ impl Session {
                 found.push(Facts {
                     id: number(&row, "id")?,
                     state: state(&row)?,
-                    lane: read(&row, "lane")?,
+                    lane: get(&row, "lane")?,
                     accepted: flag(&row, "accepted")?,
                     unresolved: flag(&row, "unresolved")?,
                     expired: flag(&row, "expired")?,

@@ -8,10 +8,10 @@ use std::time::{Instant, SystemTime};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, mysql::MySqlRow};
 
-use super::{When, moment, nullable_time, number, read, time, unix_us};
+use super::{When, moment, nullable_time, number, time, unix_us};
 use crate::{
     state::State,
-    store::{Database, Session, StoreError, connection::bounded, literal::Sql},
+    store::{Database, Session, StoreError, column::get, connection::bounded, literal::Sql},
 };
 
 /// Which emails.
@@ -143,9 +143,9 @@ impl Session {
                 match result {
                     Either::Left(_) => first = false,
                     Either::Right(row) if first => {
-                        cursor = after.zip(read::<Option<i64>>(&row, "due_at")?).map(|(id, due)| (due, id));
+                        cursor = after.zip(get::<Option<i64>>(&row, "due_at")?).map(|(id, due)| (due, id));
                     }
-                    Either::Right(row) => lanes.push(read(&row, "lane")?),
+                    Either::Right(row) => lanes.push(get(&row, "lane")?),
                 }
             }
             Ok((lanes, cursor))
@@ -218,18 +218,18 @@ fn page_of_lane(sql: Sql, filter: &Filter, lane: &str, cursor: Option<(i64, u64)
 fn line(row: &MySqlRow) -> Result<Line, StoreError> {
     Ok(Line {
         id: number(row, "id")?,
-        lane: read(row, "lane")?,
+        lane: get(row, "lane")?,
         due_at: time(row, "due_at")?,
         state_at: time(row, "state_at")?,
         created_at: time(row, "created_at")?,
         lease_until: nullable_time(row, "lease_until")?,
         attempts: number(row, "attempts")?,
         resends: number(row, "resends")?,
-        on_unknown: read(row, "on_unknown")?,
-        error_kind: read(row, "error_kind")?,
-        to: read(row, "first_to")?,
+        on_unknown: get(row, "on_unknown")?,
+        error_kind: get(row, "error_kind")?,
+        to: get(row, "first_to")?,
         to_count: number(row, "to_count")?,
-        subject: read(row, "subject")?,
+        subject: get(row, "subject")?,
     })
 }
 

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, mysql::MySqlRow};
 
-use super::{When, flag, nullable_time, number, read, state, time, unexpected, unix_us};
+use super::{When, flag, nullable_time, number, state, time, unexpected, unix_us};
 use crate::{
     state::State,
-    store::{Database, Session, StoreError, claim::STRIKES_TO_DISTRUST, connection::bounded, literal::Sql},
+    store::{
+        Database, Session, StoreError, claim::STRIKES_TO_DISTRUST, column::get, connection::bounded,
+        literal::Sql,
+    },
 };
 
 /// Where the emails stand.
@@ -102,7 +105,7 @@ impl Session {
                     (Either::Right(row), 0) => clock = Some((time(&row, "now_at")?, time(&row, "tat")?)),
                     (Either::Right(row), 1) => dead_leases = number(&row, "dead")?,
                     (Either::Right(row), 2) => lanes.push(lane(&row)?),
-                    (Either::Right(row), _) => pairs.push((state(&row)?, read(&row, "lane")?)),
+                    (Either::Right(row), _) => pairs.push((state(&row)?, get(&row, "lane")?)),
                 }
             }
             let (now, slots_taken_until) = clock.ok_or_else(unexpected)?;
@@ -163,7 +166,7 @@ fn count(state: State, lane: &str, window: Duration) -> Sql {
 
 fn lane(row: &MySqlRow) -> Result<LaneStanding, StoreError> {
     Ok(LaneStanding {
-        name: read(row, "name")?,
+        name: get(row, "name")?,
         rests_until: nullable_time(row, "rest_until")?,
         strikes: number(row, "strikes")?,
         probed: flag(row, "probed")?,

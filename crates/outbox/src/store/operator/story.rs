@@ -5,11 +5,12 @@ use std::time::{Instant, SystemTime};
 use futures_util::TryStreamExt as _;
 use sqlx::{Either, mysql::MySqlRow};
 
-use super::{flag, nullable_time, number, read, state, time, unix_us};
+use super::{flag, nullable_time, number, state, time, unix_us};
 use crate::{
     state::State,
     store::{
         Database, Session, StoreError,
+        column::get,
         connection::bounded,
         history::{ACCEPTED, UNRESOLVED},
         literal::Sql,
@@ -190,37 +191,37 @@ fn statements(id: u64) -> Sql {
 }
 
 fn facts(row: &MySqlRow) -> Result<EmailFacts, StoreError> {
-    let size = |column| Ok(read::<Option<i64>>(row, column)?.map(|size| u64::try_from(size).unwrap_or(0)));
+    let size = |column| Ok(get::<Option<i64>>(row, column)?.map(|size| u64::try_from(size).unwrap_or(0)));
     Ok(EmailFacts {
         id: number(row, "id")?,
-        sender: read(row, "sender")?,
-        reply_to: read(row, "reply_to")?,
-        to_addresses: read(row, "to_addresses")?,
-        cc_addresses: read(row, "cc_addresses")?,
-        bcc_addresses: read(row, "bcc_addresses")?,
-        subject: read(row, "subject")?,
+        sender: get(row, "sender")?,
+        reply_to: get(row, "reply_to")?,
+        to_addresses: get(row, "to_addresses")?,
+        cc_addresses: get(row, "cc_addresses")?,
+        bcc_addresses: get(row, "bcc_addresses")?,
+        subject: get(row, "subject")?,
         text_body_bytes: size("text_body_bytes")?,
         html_body_bytes: size("html_body_bytes")?,
-        headers: read(row, "headers")?,
-        tags: read(row, "tags")?,
-        lane: read(row, "lane")?,
+        headers: get(row, "headers")?,
+        tags: get(row, "tags")?,
+        lane: get(row, "lane")?,
         due_at: time(row, "due_at")?,
         expires_at: nullable_time(row, "expires_at")?,
-        idempotency_key: read(row, "idempotency_key")?,
-        on_unknown: read(row, "on_unknown")?,
-        list_name: read(row, "list_name")?,
+        idempotency_key: get(row, "idempotency_key")?,
+        on_unknown: get(row, "on_unknown")?,
+        list_name: get(row, "list_name")?,
         state: state(row)?,
         state_at: time(row, "state_at")?,
         attempts: number(row, "attempts")?,
         resends: number(row, "resends")?,
         first_attempt_at: nullable_time(row, "first_attempt_at")?,
-        attempt_id: read(row, "attempt_id")?,
+        attempt_id: get(row, "attempt_id")?,
         lease_until: nullable_time(row, "lease_until")?,
         rung_at: nullable_time(row, "rung_at")?,
-        ses_message_id: read(row, "ses_message_id")?,
+        ses_message_id: get(row, "ses_message_id")?,
         sent_at: nullable_time(row, "sent_at")?,
-        error_kind: read(row, "error_kind")?,
-        error_detail: read(row, "error_detail")?,
+        error_kind: get(row, "error_kind")?,
+        error_detail: get(row, "error_detail")?,
         created_at: time(row, "created_at")?,
         now: time(row, "now_at")?,
         accepted: flag(row, "accepted")?,
@@ -231,9 +232,9 @@ fn facts(row: &MySqlRow) -> Result<EmailFacts, StoreError> {
 
 fn attachment(row: &MySqlRow) -> Result<AttachmentFacts, StoreError> {
     Ok(AttachmentFacts {
-        name: read(row, "name")?,
-        content_type: read(row, "content_type")?,
-        content_id: read(row, "content_id")?,
+        name: get(row, "name")?,
+        content_type: get(row, "content_type")?,
+        content_id: get(row, "content_id")?,
         bytes: number(row, "bytes")?,
     })
 }
@@ -241,8 +242,8 @@ fn attachment(row: &MySqlRow) -> Result<AttachmentFacts, StoreError> {
 fn event(row: &MySqlRow) -> Result<Event, StoreError> {
     Ok(Event {
         at: time(row, "at")?,
-        kind: read(row, "kind")?,
-        attempt_id: read(row, "attempt_id")?,
-        detail: read(row, "detail")?,
+        kind: get(row, "kind")?,
+        attempt_id: get(row, "attempt_id")?,
+        detail: get(row, "detail")?,
     })
 }
