@@ -1,6 +1,9 @@
 //! `template.yaml` itself, deployed into ministack with the real binaries: what must be wired is, and what a parameter says
 //! arrives.
 
+mod rabbitmq;
+mod wiring;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -33,6 +36,11 @@ struct Deployed {
 
 impl Deployed {
     async fn new(more: &[(&str, &str)]) -> Self {
+        Self::with(&BINARIES, more).await
+    }
+
+    /// With the code of these functions, which must be those that the parameters ask for.
+    async fn with(binaries: &[&'static str], more: &[(&str, &str)]) -> Self {
         let server = Server::start(Options::new(flavor())).await.expect("the server starts");
         let database = server.create_database().await.expect("the schema applies");
         let ses = Ses::start().await.expect("a free port");
@@ -51,10 +59,11 @@ impl Deployed {
             ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
         ];
         parameters.extend(more);
-        let code = BINARIES.map(|binary| {
+        let archive = |binary: &&'static str| {
             let executable = std::fs::read(function_binary(binary)).expect("it was built");
-            (binary, Archive::of_function(&executable).expect("it fits"))
-        });
+            (*binary, Archive::of_function(&executable).expect("it fits"))
+        };
+        let code: Vec<_> = binaries.iter().map(archive).collect();
         let code: Vec<_> = code.iter().map(|(binary, archive)| (*binary, archive)).collect();
         let application =
             Application { stack: "shop", template: &template, parameters: &parameters, code: &code };

@@ -6,12 +6,14 @@
 //! - The code of each function is uploaded first and its `CodeUri: .`, which `sam build` would replace, is replaced by
 //!   the address in S3. Nothing else of the template is touched.
 //! - A function whose code ministack cannot find is created all the same and answers with a mock. So the code that each
-//!   function has is compared with the code that was uploaded.
+//!   function has is compared with the code that was uploaded. Which functions there are is the parameters' to decide: a
+//!   function that a condition leaves out needs no code.
 //! - `MaximumConcurrency` given as a parameter arrives as text, on which ministack's poller stumbles until it is set
 //!   again as a number.
 
 mod archive;
 mod function;
+mod inventory;
 mod queue;
 mod template;
 mod wire;
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 pub use self::{
     archive::{Archive, ArchiveError},
+    inventory::Resource,
     queue::Depth,
 };
 use self::{
@@ -67,10 +70,18 @@ pub enum DeployError {
         /// What is missing.
         missing: String,
     },
-    /// The functions of the template are not those whose code there is.
+    /// There is code of a binary that the template does not build, or it builds one twice.
     #[error("the template builds the binaries {found:?}, and there is code of {given:?}")]
     Template {
         /// The binaries behind its `CodeUri: .`, in order.
+        found: Vec<String>,
+        /// The binaries that were given.
+        given: Vec<String>,
+    },
+    /// The functions of the stack are not those whose code there is.
+    #[error("the stack has the functions {found:?}, and there is code of {given:?}")]
+    Functions {
+        /// The functions' names, without the stack's.
         found: Vec<String>,
         /// The binaries that were given.
         given: Vec<String>,
@@ -112,7 +123,8 @@ pub struct Application<'a> {
     pub template: &'a str,
     /// Its parameters.
     pub parameters: &'a [(&'a str, &'a str)],
-    /// The functions' code, each beside the binary's name. The template names the function for the stack and that.
+    /// The functions' code, each beside the binary's name, of all that these parameters ask for. The template names the
+    /// function for the stack and that.
     pub code: &'a [(&'a str, &'a Archive)],
 }
 
@@ -140,12 +152,17 @@ impl Cloud {
     ) -> Result<BTreeMap<String, String>, DeployError> {
         let binaries: Vec<&str> = application.code.iter().map(|(binary, _)| *binary).collect();
         let template = point_at_code(application.template, &format!("s3://{BUCKET}"), &binaries)?;
-        self.put(&format!("/{BUCKET}"), Bytes::new()).await?;
+        match self.put(&format!("/{BUCKET}"), Bytes::new()).await {
+            // The bucket of the stack before this one.
+            Ok(_) | Err(DeployError::Refused { status: 409, .. }) => {}
+            Err(error) => return Err(error),
+        }
         for (binary, code) in application.code {
             self.put(&format!("/{BUCKET}/{binary}.zip"), code.bytes()).await?;
         }
-        self.create(application, &template).await?;
+        self.create(application, template).await?;
         let outputs = self.created(application.stack).await?;
+        self.check_functions(application.stack, &binaries).await?;
         for (binary, code) in application.code {
             self.check_code(format!("{}-{binary}", application.stack), code).await?;
         }
@@ -153,11 +170,15 @@ impl Cloud {
         Ok(outputs)
     }
 
-    async fn create(&self, application: &Application<'_>, template: &str) -> Result<(), DeployError> {
+    async fn create(&self, application: &Application<'_>, template: String) -> Result<(), DeployError> {
+        // As `sam deploy` does: within the request a template may have 50 KB, in S3 a megabyte.
+        let place = format!("/{BUCKET}/{}.yaml", application.stack);
+        self.put(&place, template.into()).await?;
+        let template = format!("http://127.0.0.1:{}{place}", self.port);
         let mut form = vec![
             ("Action".to_owned(), "CreateStack"),
             ("StackName".to_owned(), application.stack),
-            ("TemplateBody".to_owned(), template),
+            ("TemplateURL".to_owned(), &template),
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"),
         ];
         for (index, (name, value)) in application.parameters.iter().enumerate() {
@@ -190,6 +211,19 @@ impl Cloud {
         self.form(&[("Action".to_owned(), action), ("StackName".to_owned(), stack)]).await
     }
 
+    async fn check_functions(&self, stack: &str, binaries: &[&str]) -> Result<(), DeployError> {
+        let prefix = format!("{stack}-");
+        let resources = self.resources(stack).await?.into_values();
+        let functions = resources.filter(|resource| resource.kind == "AWS::Lambda::Function");
+        let mut found: Vec<String> = functions
+            .map(|function| function.id.strip_prefix(&prefix).unwrap_or(&function.id).to_owned())
+            .collect();
+        let mut given: Vec<String> = binaries.iter().map(|binary| (*binary).to_owned()).collect();
+        found.sort_unstable();
+        given.sort_unstable();
+        if found == given { Ok(()) } else { Err(DeployError::Functions { found, given }) }
+    }
+
     async fn check_code(&self, function: String, code: &Archive) -> Result<(), DeployError> {
         let found = self.get(&format!("/2015-03-31/functions/{function}")).await?.json()?;
         let found = found["Configuration"]["CodeSha256"].as_str().unwrap_or_default();
@@ -201,17 +235,10 @@ impl Cloud {
     }
 
     async fn repair_mappings(&self) -> Result<(), DeployError> {
-        let answer = self.get("/2015-03-31/event-source-mappings/").await?;
-        let found = answer.json()?;
-        let Some(mappings) = found["EventSourceMappings"].as_array() else {
-            return Err(answer.lacks("EventSourceMappings"));
-        };
-        for mapping in mappings {
+        for mapping in self.mappings().await? {
             let limit = &mapping["ScalingConfig"]["MaximumConcurrency"];
-            let limit = limit.as_u64().or_else(|| limit.as_str()?.parse().ok());
-            let (Some(id), Some(limit)) = (mapping["UUID"].as_str(), limit) else {
-                return Err(answer.lacks("UUID and MaximumConcurrency"));
-            };
+            let Some(limit) = limit.as_str().and_then(|limit| limit.parse::<u64>().ok()) else { continue };
+            let id = mapping["UUID"].as_str().unwrap_or_default();
             let config = json!({ "ScalingConfig": { "MaximumConcurrency": limit } });
             self.put(&format!("/2015-03-31/event-source-mappings/{id}"), config.to_string().into()).await?;
         }
@@ -267,5 +294,42 @@ mod tests {
         let error = Cloud::of(&ministack).deploy(&application).await.unwrap_err();
         assert!(matches!(error, DeployError::Refused { .. } | DeployError::Stack { .. }), "{error}");
         assert!(error.to_string().contains('F'), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_would_answer_with_a_mock_is_noticed() {
+        let ministack = Ministack::start(Options::default()).await.unwrap();
+        let code = Archive::of_function(b"#!/bin/sh\n").unwrap();
+        // Two functions, of which the second is there when the parameter says so.
+        let function = |name: &str, more: &str| {
+            format!(
+                "  {name}:\n    Type: AWS::Serverless::Function\n{more}    Metadata:\n      BuildProperties:\n        \
+                 Binary: {name}\n    Properties:\n      CodeUri: .\n      FunctionName: !Sub ${{AWS::StackName}}-{name}\n      \
+                 Handler: bootstrap\n      Runtime: provided.al2023\n"
+            )
+        };
+        let template = format!(
+            "Transform: AWS::Serverless-2016-10-31\nParameters:\n  Both:\n    Type: String\nConditions:\n  Both: !Equals \
+             [!Ref Both, \"yes\"]\nResources:\n{}{}",
+            function("one", ""),
+            function("two", "    Condition: Both\n")
+        );
+        let cloud = Cloud::of(&ministack);
+        let both = [("one", &code), ("two", &code)];
+        for (stack, answer, code, expected) in [
+            ("a", "no", &both[..1], None),
+            ("b", "yes", &both[..], None),
+            ("c", "yes", &both[..1], Some("the stack has the functions [\"one\", \"two\"]")),
+            ("d", "no", &both[..], Some("the stack has the functions [\"one\"]")),
+        ] {
+            let parameters = [("Both", answer)];
+            let application = Application { stack, template: &template, parameters: &parameters, code };
+            let said = cloud.deploy(&application).await.err().map(|error| error.to_string());
+            let matches = match (&said, expected) {
+                (Some(said), Some(expected)) => said.starts_with(expected),
+                (said, expected) => said.is_none() && expected.is_none(),
+            };
+            assert!(matches, "{stack}: {said:?}");
+        }
     }
 }
