@@ -64,6 +64,7 @@ fn build(steps: &Steps) {
 fn servers(steps: &Steps) {
     steps.run("servers for the tests", || {
         install::mariadb().map_err(reason)?;
+        install::rabbitmq().map_err(reason)?;
         install::ministack().map_err(reason)?;
         install::inbox().map_err(reason)?;
         Ok(())

@@ -14,7 +14,6 @@ mod admin;
 mod instance;
 mod options;
 mod template;
-mod tls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,9 +45,6 @@ pub enum DatabaseError {
         /// What went wrong.
         source: crate::install::InstallError,
     },
-    /// The server's keys and certificates could not be made.
-    #[error("cannot make the server's certificate")]
-    Certificate(#[from] rcgen::Error),
     /// The administrator could not connect.
     #[error("cannot connect as root to {socket}", socket = socket.display())]
     Connect {

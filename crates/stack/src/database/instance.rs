@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::options::{Flavor, Options, Place, Tool};
-use super::tls::Certificates;
 use super::{Admin, DatabaseError, PASSWORD, Process, USER, migrations, migrations_folder, template};
+use crate::certificate::Certificates;
 use crate::supervisor::{Running, ServerError, Supervisor, free_port, until_ready};
 
 /// How long an orderly shutdown may take before it is cut short.

@@ -166,7 +166,7 @@ pub(super) struct Place {
     pub(super) data: PathBuf,
     pub(super) socket: PathBuf,
     pub(super) port: u16,
-    pub(super) certificates: super::tls::Certificates,
+    pub(super) certificates: crate::certificate::Certificates,
 }
 
 /// Both servers refuse to run as root unless they are told to.

@@ -73,6 +73,21 @@ fn unreadable(source: io::Error) -> InstallError {
     InstallError::File { action: "write", path: PathBuf::new(), source }
 }
 
+#[tokio::test]
+#[ignore = "fetches 40 MB; run it after the installer of RabbitMQ was changed"]
+async fn an_unpacked_broker_runs() {
+    let tool = Tool("test-rabbitmq");
+    let unpacked = rabbitmq::unpacked(tool.0).unwrap();
+    assert!(unpacked.server.starts_with(tools_folder()) && unpacked.erlang.starts_with(tools_folder()));
+
+    let options = crate::rabbitmq::Options::default().tls();
+
+    let broker = crate::rabbitmq::Rabbitmq::start_with(unpacked, &options).await.unwrap();
+
+    let maps = fs::read_to_string(format!("/proc/{}/maps", broker.pid().unwrap())).unwrap();
+    assert!(maps.contains("test-rabbitmq") && !maps.contains(" /usr/lib/erlang"), "{maps}");
+}
+
 #[test]
 #[ignore = "fetches half a gigabyte on a fresh machine; run it after the pinned versions were changed"]
 fn every_tool_answers() {
@@ -88,6 +103,7 @@ fn every_tool_answers() {
         (&sam.sam, vec!["--version".into()]),
         (&sam.cargo_lambda, vec!["lambda".into(), "--version".into()]),
         (&cfn_lint().unwrap().cfn_lint, vec!["--version".into()]),
+        (&rabbitmq().unwrap().erlang.join("erl"), vec!["-noshell".into(), "-eval".into(), "halt().".into()]),
         (
             &post_office().unwrap().python,
             vec!["-c".into(), "import post_office, django_ses, pymysql; print('all three')".into()],

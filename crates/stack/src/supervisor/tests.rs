@@ -67,25 +67,38 @@ fn parent_of_a_server() {
 
 #[test]
 fn killed_parent_leaves_nothing() {
+    kill_the_parent("supervisor::tests::parent_of_a_server", &["mariadbd", "sleep 1000"]);
+}
+
+/// Runs an ignored test of this binary as another process, until it says `root` and the folder of its supervisor; sees
+/// that these programs run, kills it, and sees that nothing is left of them. Returns what it had said before.
+pub(crate) fn kill_the_parent(test: &str, running: &[&str]) -> Vec<String> {
     let mut parent = Command::new(std::env::current_exe().expect("this test binary"))
-        .args(["supervisor::tests::parent_of_a_server", "--exact", "--ignored", "--nocapture"])
+        .args([test, "--exact", "--ignored", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("it can be run again");
-    let lines = BufReader::new(parent.stdout.take().expect("a pipe")).lines();
-    let root = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("root ").map(|(_, root)| PathBuf::from(root)))
-        .expect("the parent says where its servers are");
-    assert!(survivors(&root).iter().any(|command| command.contains("mariadbd")), "it runs first");
-    assert!(survivors(&root).iter().any(|command| command.contains("sleep 1000")), "so does the fugitive");
+    let mut said = Vec::new();
+    let mut lines = BufReader::new(parent.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let root = loop {
+        let line = lines.next().expect("the parent says where its servers are");
+        if let Some((_, root)) = line.split_once("root ") {
+            break PathBuf::from(root);
+        }
+        said.push(line);
+    };
+    let before = survivors(&root);
+    for program in running {
+        assert!(before.iter().any(|command| command.contains(program)), "{program} runs first: {before:?}");
+    }
 
     parent.kill().expect("it can be killed");
     let status = parent.wait().expect("it ends");
 
     assert_eq!(status.signal(), Some(9), "no destructor ran");
     nothing_left(&root).expect("the watcher ended everything");
+    said
 }
 
 #[test]

@@ -1,23 +1,23 @@
-//! A certificate authority for one server.
+//! A certificate authority for one server, and the server's certificate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use super::DatabaseError;
+use crate::supervisor::ServerError;
 
 /// The PEM files of one server.
 #[derive(Debug, Clone)]
-pub(super) struct Certificates {
-    pub(super) ca: PathBuf,
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Certificates {
+    pub(crate) ca: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Certificates {
     /// Makes an authority and a server certificate for `localhost` and 127.0.0.1. The authority's key is not kept.
-    pub(super) fn make(folder: &Path) -> Result<Self, DatabaseError> {
+    pub(crate) fn make(folder: &Path) -> Result<Self, ServerError> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
         ca.distinguished_name.push(DnType::CommonName, "sendonce local authority");
@@ -35,7 +35,7 @@ impl Certificates {
             let path = folder.join(name);
             match fs::write(&path, text) {
                 Ok(()) => Ok(path),
-                Err(source) => Err(DatabaseError::File { action: "write", path, source }),
+                Err(source) => Err(ServerError::File { action: "write", path, source }),
             }
         };
         Ok(Self {
