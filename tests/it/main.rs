@@ -3,11 +3,13 @@
 #![recursion_limit = "256"]
 
 mod architecture;
+mod bridge;
 mod cli;
 mod conformance;
 mod dispatch;
 mod feedback;
 mod function;
+mod old_failures;
 mod peers;
 mod rabbitmq;
 mod stage;

@@ -12,7 +12,7 @@ use std::{fs, io, path::Path, time::Duration};
 
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::{
-    Builder,
+    Builder, Connector,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -51,12 +51,24 @@ impl AwsAccess {
         credentials: Credentials,
         ca_bundle: Option<&Path>,
     ) -> Result<Self, CaBundleError> {
-        let roots = match ca_bundle {
-            Some(path) => Roots::from_pem(&fs::read(path)?)?,
-            None => Roots::from_pem(AMAZON_TRUST_SERVICES)?,
-        };
-        Ok(Self { region: region.into(), credentials, http_client: http_client(&roots) })
+        Ok(Self { region: region.into(), credentials, http_client: http_client(ca_bundle)? })
     }
+}
+
+/// The HTTP client alone, with the certificates of `ca_bundle` or the embedded ones, for whom credentials come from
+/// elsewhere.
+///
+/// # Errors
+///
+/// As [`AwsAccess::new`].
+pub fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, CaBundleError> {
+    Ok(client_of(&Roots::of(ca_bundle)?))
+}
+
+/// One connector with the same certificates, for requests that no SDK makes.
+pub(crate) fn connector(ca_bundle: Option<&Path>) -> Result<Connector, CaBundleError> {
+    let context = Roots::of(ca_bundle)?.context();
+    Ok(Connector::builder().tls_provider(Provider::rustls(CryptoMode::Ring)).tls_context(context).build())
 }
 
 /// The file named by `AWS_CA_BUNDLE` cannot be used.
@@ -77,6 +89,13 @@ pub enum CaBundleError {
 struct Roots(Vec<CertificateDer<'static>>);
 
 impl Roots {
+    fn of(ca_bundle: Option<&Path>) -> Result<Self, CaBundleError> {
+        match ca_bundle {
+            Some(path) => Self::from_pem(&fs::read(path)?),
+            None => Self::from_pem(AMAZON_TRUST_SERVICES),
+        }
+    }
+
     fn from_pem(pem: &[u8]) -> Result<Self, CaBundleError> {
         let mut roots = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -87,6 +106,13 @@ impl Roots {
             }
         }
         if roots.is_empty() { Err(CaBundleError::Empty) } else { Ok(Self(roots)) }
+    }
+
+    fn context(&self) -> TlsContext {
+        TlsContext::builder()
+            .with_trust_store(self.trust_store())
+            .build()
+            .expect("a context of a trust store alone has nothing that could be wrong")
     }
 
     fn trust_store(&self) -> TrustStore {
@@ -100,15 +126,11 @@ impl Roots {
     }
 }
 
-fn http_client(roots: &Roots) -> SharedHttpClient {
-    let context = TlsContext::builder()
-        .with_trust_store(roots.trust_store())
-        .build()
-        .expect("a context of a trust store alone has nothing that could be wrong");
+fn client_of(roots: &Roots) -> SharedHttpClient {
     Builder::new()
         .pool_idle_timeout(IDLE)
         .tls_provider(Provider::rustls(CryptoMode::Ring))
-        .tls_context(context)
+        .tls_context(roots.context())
         .build_https()
 }
 

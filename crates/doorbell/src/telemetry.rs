@@ -21,6 +21,10 @@ pub fn start(variables: &(impl Variables + ?Sized)) -> Result<(), ConfigError> {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("sqlx", LevelFilter::OFF)
+        // What it has to say is said by `bridge`, in words of its own and without a user's name.
+        .with_target("lapin", LevelFilter::OFF)
+        .with_target("bridge", *level.as_ref().unwrap_or(&Level::INFO))
+        .with_target("migrate", *level.as_ref().unwrap_or(&Level::INFO))
         .with_target("outbox", *level.as_ref().unwrap_or(&Level::INFO))
         .with_target("doorbell", *level.as_ref().unwrap_or(&Level::INFO));
     let lines = tracing_subscriber::fmt::layer()

@@ -53,7 +53,7 @@ impl Gate {
     }
 
     /// What is held calls this: it counts as an arrival, and returns once the gate is open.
-    pub(crate) async fn pass(&self) {
+    pub async fn pass(&self) {
         self.arrivals.send_modify(|seen| *seen += 1);
         let mut open = self.open.subscribe();
         let _ = open.wait_for(|open| *open).await;

@@ -1,0 +1,42 @@
+//! Waiting before the next try, longer each time, up to a minute; and not once more when told to stop.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::stop::Stop;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// How long to wait.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    next: Duration,
+    dice: Rng,
+}
+
+/// Told to stop meanwhile.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl Patience {
+    pub(crate) fn new(dice: Rng) -> Self {
+        Self { next: FIRST, dice }
+    }
+
+    /// It was worth the while: the next wait is short again.
+    pub(crate) fn was_rewarded(&mut self) {
+        self.next = FIRST;
+    }
+
+    /// Waits: half of it surely, the rest by chance.
+    pub(crate) async fn wait(&mut self, stop: &Stop) -> Result<(), Stopped> {
+        let wait = self.next.mul_f64(0.5 + self.dice.f64() / 2.0);
+        self.next = (self.next * 2).min(LONGEST);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = stop.said() => Err(Stopped),
+        }
+    }
+}

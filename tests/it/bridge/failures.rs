@@ -1,0 +1,144 @@
+//! Messages that fail, and a function that cannot be reached.
+
+use lapin::types::AMQPValue;
+
+use super::{Function, Rabbit, bridge, doorbell, function::Answer, rabbit::header, until};
+
+#[tokio::test]
+async fn a_message_that_fails_waits_longer_each_time_and_then_is_dead() {
+    for kind in ["classic", "quorum"] {
+        let rabbit = Rabbit::shared().await;
+        let queue = rabbit.queue(kind).await;
+        let function = Function::new(|_, _| Answer::Fails).await;
+        let running = bridge(&rabbit, &queue, &function)
+            .with("RETRY_QUEUE_TYPE", kind)
+            .with("RETRY_DELAYS_S", "1,2")
+            .with("MAX_TRIES", "4")
+            .start();
+        rabbit.publish(&queue, &[doorbell(1)]).await;
+        let dead = format!("{queue}.dead");
+        until("dead", async || rabbit.depth(&dead).await == Some(1)).await;
+        assert_eq!(function.events().len(), 4);
+        for beside in ["", ".retry.1s", ".retry.2s"] {
+            assert_eq!(rabbit.depth(&format!("{queue}{beside}")).await, Some(0), "{beside}");
+        }
+        let letter = rabbit.take(&dead).await.remove(0);
+        assert_eq!(letter.data, doorbell(1));
+        let text = |text: &str| Some(AMQPValue::LongString(text.into()));
+        assert_eq!(header(&letter.properties, "x-sendonce-reason"), text("Poison"));
+        assert_eq!(header(&letter.properties, "x-sendonce-queue"), text(&queue));
+        assert_eq!(header(&letter.properties, "x-sendonce-tries"), Some(AMQPValue::LongLongInt(4)));
+        // RabbitMQ's own history: once in the first, twice in the second.
+        let Some(AMQPValue::FieldArray(deaths)) = header(&letter.properties, "x-death") else {
+            panic!("no x-death")
+        };
+        let mut waits: Vec<_> = deaths.as_slice().iter().map(of_death).collect();
+        waits.sort();
+        assert_eq!(waits, [(format!("{queue}.retry.1s"), 1), (format!("{queue}.retry.2s"), 2)]);
+        assert!(running.log().contains("message.dead"));
+        running.stop().await;
+    }
+}
+
+fn of_death(death: &AMQPValue) -> (String, i64) {
+    let AMQPValue::FieldTable(death) = death else { panic!("{death:?}") };
+    let (Some(AMQPValue::LongString(queue)), Some(AMQPValue::LongLongInt(count))) =
+        (death.inner().get("queue"), death.inner().get("count"))
+    else {
+        panic!("{death:?}")
+    };
+    (queue.to_string(), *count)
+}
+
+#[tokio::test]
+async fn a_poisonous_message_is_soon_alone_and_costs_only_itself() {
+    let rabbit = Rabbit::shared().await;
+    let queue = rabbit.queue("quorum").await;
+    let poison = doorbell(13);
+    let function = Function::new({
+        let poison = poison.clone();
+        move |_, bodies| if bodies.contains(&poison) { Answer::Fails } else { Answer::Done }
+    })
+    .await;
+    let bodies: Vec<_> = (1..=40).map(doorbell).collect();
+    rabbit.publish(&queue, &bodies).await;
+    // Fewer tries than it takes to halve sixteen down to one.
+    let running = bridge(&rabbit, &queue, &function).with("BATCH_SIZE", "16").with("MAX_TRIES", "4").start();
+    let dead = format!("{queue}.dead");
+    until("dead", async || rabbit.depth(&dead).await == Some(1)).await;
+    function.has_seen(&bodies).await;
+    rabbit.has(&queue, 0).await;
+    rabbit.has(&format!("{queue}.retry.1s"), 0).await;
+    assert_eq!(rabbit.take(&dead).await[0].data, poison);
+    let (times, events) = (function.times(), function.events());
+    assert_eq!(times[&poison], 4);
+    let mut with_it = events.iter().map(super::function::bodies).filter(|bodies| bodies.contains(&poison));
+    assert_eq!(with_it.next_back(), Some(vec![poison.clone()]), "it was alone in its last try");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_is_throttled_or_away_costs_no_message_a_try() {
+    let rabbit = Rabbit::shared().await;
+    let queue = rabbit.queue("classic").await;
+    let answers = [429, 503, 403, 404];
+    let function = Function::new(move |number, _| {
+        answers.get(number / 2).map_or(Answer::Done, |status| Answer::Status(*status))
+    })
+    .await;
+    let bodies: Vec<_> = (1..=20).map(doorbell).collect();
+    rabbit.publish(&queue, &bodies).await;
+    let running = bridge(&rabbit, &queue, &function).with("MAX_TRIES", "1").with("BATCH_SIZE", "10").start();
+    running.says("function.away").await;
+    let (good, health) = running.health().await;
+    assert!(!good && health["function"] != "ok", "{health}");
+    until("all handled", async || running.health().await.1["acked"] == 20).await;
+    running.is_well().await;
+    let (_, health) = running.health().await;
+    assert_eq!((&health["retried"], &health["dead"], &health["failures"]), (&0.into(), &0.into(), &0.into()));
+    assert_eq!(rabbit.depth(&format!("{queue}.dead")).await, Some(0));
+    let log = running.log();
+    for kind in ["throttled", "unavailable", "not_allowed", "not_found"] {
+        assert_eq!(log.matches(&format!("\"error.kind\":\"{kind}\"")).count(), 1, "{kind}: {log}");
+    }
+    assert_eq!(log.matches("function.reached").count(), 1, "{log}");
+    running.stop().await;
+}
+
+/// Nothing listens where the function should be, for a while.
+#[tokio::test]
+async fn while_there_is_no_way_to_lambda_the_messages_stay() {
+    let rabbit = Rabbit::shared().await;
+    let (queue, lambda) =
+        (rabbit.queue("quorum").await, stack::lambda::Lambda::start().await.expect("a port"));
+    let relay = stack::runtime_api::Function::new(crate::world::function_binary("relay-rabbitmq"));
+    lambda.function("relay", relay, 1);
+    lambda.refuse(true).await;
+    let function = Function::good().await;
+    let running =
+        bridge(&rabbit, &queue, &function).with("AWS_ENDPOINT_URL_LAMBDA", lambda.endpoint()).start();
+    rabbit.publish(&queue, &[doorbell(1)]).await;
+    running.says("\"error.kind\":\"unreachable\"").await;
+    assert_eq!(rabbit.depth(&format!("{queue}.retry.1s")).await, Some(0));
+    // Told to stop, it waits no longer, and gives the message back.
+    running.stop().await;
+    rabbit.has(&queue, 1).await;
+}
+
+/// A queue beside it is deleted while the bridge runs: a message for it comes back unrouted, and is not acknowledged.
+#[tokio::test]
+async fn a_message_that_cannot_be_put_aside_is_not_lost() {
+    let rabbit = Rabbit::shared().await;
+    let queue = rabbit.queue("quorum").await;
+    let function = Function::new(|number, _| if number < 2 { Answer::Fails } else { Answer::Done }).await;
+    let running = bridge(&rabbit, &queue, &function).start();
+    running.is_well().await;
+    let retry = format!("{queue}.retry.1s");
+    rabbit.delete(&retry).await;
+    rabbit.publish(&queue, &[doorbell(1), doorbell(2)]).await;
+    running.says(&format!("queue {retry} is not there")).await;
+    until("all handled", async || running.health().await.1["acked"] == 2).await;
+    rabbit.has(&queue, 0).await;
+    assert_eq!(rabbit.depth(&retry).await, Some(0), "it was declared again");
+    running.stop().await;
+}
