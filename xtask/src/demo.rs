@@ -9,6 +9,7 @@ mod build;
 mod kill;
 mod more;
 mod progress;
+mod rabbitmq;
 mod report;
 mod run;
 mod samples;
@@ -68,12 +69,17 @@ async fn play(args: &Args, begun: Instant) -> Outcome {
         println!("{report}");
         report.is_good()
     };
-    let code = if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if !args.once {
+        more::until_interrupted(&stage).await?;
+        eprintln!();
+    }
+    let wrong = step("stopping the bridges", stage.stop_bridges()).await?;
+    for problem in &wrong {
+        eprintln!("{problem}");
+    }
+    let is_good = is_good && wrong.is_empty();
     if args.once {
         note(begun, if is_good { "all as it should be" } else { "NOT as it should be" });
-        return Ok(code);
     }
-    more::until_interrupted(&stage).await?;
-    eprintln!();
-    Ok(code)
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

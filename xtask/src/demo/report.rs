@@ -7,9 +7,10 @@ use serde_json::Value;
 use stack::deploy::Depth;
 
 use super::progress::Failure;
+use super::rabbitmq::{DISPATCHED, RELAYED};
 use super::run::{EVENT_KINDS, Row, Run, UNREADABLE};
 use super::samples::End;
-use super::stage::{DISPATCH, FEEDBACK, SWEEP, Stage};
+use super::stage::{DISPATCH, DISPATCH_RABBITMQ, FEEDBACK, FUNCTIONS, RELAY_RABBITMQ, SWEEP, Stage};
 
 /// A function's last lines arrive a moment after its answer.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
@@ -22,6 +23,8 @@ pub(super) struct Report {
     inbox_count: usize,
     connections: Connections,
     queues: Vec<Queue>,
+    /// How many messages wait in each queue of RabbitMQ.
+    broker: Vec<(String, u32)>,
     /// What is known of each email that ended elsewhere, or not at all.
     wrong: Vec<String>,
     problems: Vec<String>,
@@ -31,7 +34,7 @@ pub(super) struct Report {
 struct Connections {
     opened: u64,
     /// Invocations of each function that had a row to look at.
-    needed: [(&'static str, u64); 3],
+    needed: [(&'static str, u64); 4],
     /// Invocations that had none.
     spared: u64,
     aborted: u64,
@@ -57,6 +60,7 @@ impl Report {
             inbox_count: emails.len(),
             connections,
             queues: queues(stage).await?,
+            broker: broker(stage).await?,
             wrong: Vec::new(),
             problems: Vec::new(),
         };
@@ -131,6 +135,9 @@ impl Report {
                 problems.push(format!("queue {} should hold {:?}", queue.name, queue.expected));
             }
         }
+        if self.broker.iter().any(|(_, waiting)| *waiting > 0) {
+            problems.push("RabbitMQ should hold nothing any more".to_owned());
+        }
         if !self.in_time {
             problems.push("not everything came to its end within a minute".to_owned());
         }
@@ -150,13 +157,14 @@ async fn settled(stage: &Stage, before: u64) -> Result<(Connections, Vec<String>
     loop {
         let count = |log: &[String], part: &str| log.iter().filter(|line| line.contains(part)).count() as u64;
         let mut all = Vec::new();
-        let mut needed = [(DISPATCH, 0), (SWEEP, 0), (FEEDBACK, 0)];
+        let mut needed = [(DISPATCH, 0), (SWEEP, 0), (FEEDBACK, 0), (DISPATCH_RABBITMQ, 0)];
         for (function, invocations) in &mut needed {
             let log = stage.cloud.log(function).await?;
             *invocations = count(&log, "START RequestId");
             all.extend(log);
         }
         // One doorbell an invocation, which is the template's default.
+        all.extend(stage.cloud.log(RELAY_RABBITMQ).await?);
         let spared = count(&all, "\"doorbell.unreadable\"");
         needed[0].1 = needed[0].1.saturating_sub(spared);
         let connections = Connections {
@@ -175,13 +183,14 @@ async fn settled(stage: &Stage, before: u64) -> Result<(Connections, Vec<String>
 }
 
 async fn queues(stage: &Stage) -> Result<Vec<Queue>, Failure> {
-    let wanted: [(_, _, &[&str]); 6] = [
+    let wanted: [(_, _, &[&str]); 7] = [
         ("urgent", "UrgentQueueUrl", &[]),
         ("bulk", "BulkQueueUrl", &[]),
         ("urgent, dead letters", "UrgentDeadLetterQueueUrl", &[]),
         ("bulk, dead letters", "BulkDeadLetterQueueUrl", &[UNREADABLE]),
         ("SES's events", "FeedbackQueueUrl", &[]),
         ("SES's events, dead letters", "FeedbackDeadLetterQueueUrl", &[]),
+        ("RabbitMQ's dead letters", "RabbitmqDeadLetterQueueUrl", &[UNREADABLE]),
     ];
     let mut queues = Vec::new();
     for (name, output, expected) in wanted {
@@ -193,10 +202,22 @@ async fn queues(stage: &Stage) -> Result<Vec<Queue>, Failure> {
     Ok(queues)
 }
 
+/// The queues of RabbitMQ, and those of the bridge behind each.
+async fn broker(stage: &Stage) -> Result<Vec<(String, u32)>, Failure> {
+    let mut found = Vec::new();
+    for queue in [RELAYED, DISPATCHED] {
+        for name in [queue.to_owned(), format!("{queue}.dead")] {
+            let waiting = stage.broker.waiting(&name).await?;
+            found.push((name, waiting));
+        }
+    }
+    Ok(found)
+}
+
 /// What all functions wrote.
 pub(super) async fn logs(stage: &Stage) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
-    for function in [DISPATCH, SWEEP, FEEDBACK] {
+    for function in FUNCTIONS {
         all.extend(stage.cloud.log(function).await?);
     }
     Ok(all)
@@ -298,12 +319,12 @@ impl Report {
         let Connections { opened, needed, spared, aborted, open_now } = &self.connections;
         let each = if self.is_good() { ", each once" } else { "" };
         writeln!(f, "\nInbox        {} emails{each}: {}", self.inbox_count, self.inbox)?;
-        let [dispatch, sweep, feedback] = needed.map(|(_, invocations)| invocations);
+        let [dispatch, sweep, feedback, rabbitmq] = needed.map(|(_, invocations)| invocations);
         writeln!(
             f,
             "Connections  {opened} opened by {} invocations that had a row to look at ({dispatch} of dispatch-sqs, \
-             {sweep} of sweep,\n             {feedback} of feedback), none by the {spared} that had not; {aborted} \
-             aborted, {open_now} still open",
+             {rabbitmq} of\n             dispatch-rabbitmq, {sweep} of sweep, {feedback} of feedback), none by the \
+             {spared} of dispatch-sqs that had not;\n             {aborted} aborted, {open_now} still open",
             self.connections.needed()
         )?;
         for (index, Queue { name, depth, bodies, .. }) in self.queues.iter().enumerate() {
@@ -314,6 +335,13 @@ impl Report {
                 (0, 0) => writeln!(f, "empty")?,
                 (_, 0) => writeln!(f, "{visible}, {bodies:?}")?,
                 _ => writeln!(f, "{visible} waiting {bodies:?}, {in_flight} in flight, {delayed} delayed")?,
+            }
+        }
+        for (index, (name, waiting)) in self.broker.iter().enumerate() {
+            let head = if index == 0 { "RabbitMQ" } else { "" };
+            match waiting {
+                0 => writeln!(f, "{head:12} {name}: empty")?,
+                _ => writeln!(f, "{head:12} {name}: {waiting} waiting")?,
             }
         }
         Ok(())

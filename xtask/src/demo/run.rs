@@ -6,7 +6,8 @@ use serde_json::json;
 use stack::ses::EventKind;
 
 use super::progress::{Failure, PATIENCE, REMINDER, note, step, waiting};
-use super::samples::{End, SAMPLES, Sample, UNANSWERED};
+use super::rabbitmq::RELAYED;
+use super::samples::{End, SAMPLES, Sample, Through, UNANSWERED};
 use super::stage::{SWEEP, Stage};
 
 /// An email that has not ended by then will not.
@@ -96,11 +97,12 @@ impl Run {
         stage.front.leave_unanswered(UNANSWERED);
         let first = SAMPLES.iter().filter(|sample| !sample.later);
         step("writing the emails, in plain SQL", run.write(stage, first)).await?;
-        step("ringing the doorbells, in both lanes", run.ring(stage)).await?;
+        step("ringing the doorbells, in both lanes, through SQS and RabbitMQ", run.ring(stage)).await?;
         // Nobody waits a quarter of an hour to see where an unreadable one ends.
         let bulk = stage.queue("bulk")?;
         stage.cloud.set_visibility_timeout(bulk, 1).await?;
         stage.cloud.send_message(bulk, UNREADABLE).await?;
+        stage.broker.publish(RELAYED, "urgent", UNREADABLE).await?;
         run.watch(stage).await?;
         stage.cloud.set_visibility_timeout(bulk, VISIBILITY_TIMEOUT_S).await?;
         Ok(run)
@@ -132,10 +134,14 @@ impl Run {
     /// Rings for every email that was not rung for.
     async fn ring(&mut self, stage: &Stage) -> Result<(), Failure> {
         for row in self.rows.iter_mut().filter(|row| row.rung_us.is_none() && row.sample.rings > 0) {
-            let queue = stage.queue(&row.seen.lane)?;
+            let lane = &row.seen.lane;
+            let doorbell = format!("{{\"email_id\": {}}}", row.id);
             row.rung_us = Some(now_us());
             for _ in 0..row.sample.rings {
-                stage.cloud.send_message(queue, &format!("{{\"email_id\": {}}}", row.id)).await?;
+                match row.sample.through {
+                    Through::Sqs => stage.cloud.send_message(stage.queue(lane)?, &doorbell).await?,
+                    Through::Rabbitmq(queue) => stage.broker.publish(queue, lane, &doorbell).await?,
+                }
             }
         }
         Ok(())
@@ -182,7 +188,7 @@ impl Run {
                 self.in_time = true;
                 return Ok(());
             } else {
-                news.wait("an unreadable doorbell comes again and again, until it is put aside");
+                news.wait("unreadable doorbells are on their way to be put aside; SQS brings one again and again first");
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -226,7 +232,10 @@ async fn is_quiet(stage: &Stage) -> Result<bool, Failure> {
             return Ok(false);
         }
     }
-    Ok(true)
+    // A doorbell that the relay has in hand waits nowhere, but its email has not ended, either. The one that nobody
+    // can read has none: it is over when it was put aside.
+    let put_aside = stage.cloud.depth(stage.output("RabbitmqDeadLetterQueueUrl")?).await?;
+    Ok(put_aside.visible > 0)
 }
 
 /// Tells what happens when it happens, and what is waited for when nothing does.

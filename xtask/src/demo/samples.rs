@@ -1,5 +1,7 @@
 //! The emails, and where each must end.
 
+use super::rabbitmq::{DISPATCHED, RELAYED};
+
 /// One email of the demonstration.
 #[derive(Debug)]
 pub(super) struct Sample {
@@ -9,10 +11,21 @@ pub(super) struct Sample {
     pub(super) sql: &'static str,
     /// How often its producer rings. One that nobody rings for waits for the sweep.
     pub(super) rings: usize,
+    /// Where its producer rings.
+    pub(super) through: Through,
     /// Where it must end.
     pub(super) end: End,
     /// Whether it is written only when nothing else is under way.
     pub(super) later: bool,
+}
+
+/// A way for a doorbell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Through {
+    /// The SQS queue of the email's lane.
+    Sqs,
+    /// This queue of RabbitMQ.
+    Rabbitmq(&'static str),
 }
 
 /// To whom SES takes an email and hangs up instead of answering.
@@ -38,7 +51,7 @@ impl End {
 }
 
 macro_rules! sample {
-    ($file:literal, $what:literal, $end:expr $(, $field:ident: $value:literal)?) => {
+    ($file:literal, $what:literal, $end:expr $(, $field:ident: $value:expr)?) => {
         Sample {
             $($field: $value,)?
             ..sample($what, include_str!(concat!("emails/", $file, ".sql")), $end)
@@ -47,7 +60,7 @@ macro_rules! sample {
 }
 
 const fn sample(what: &'static str, sql: &'static str, end: End) -> Sample {
-    Sample { what, sql, rings: 1, end, later: false }
+    Sample { what, sql, rings: 1, through: Through::Sqs, end, later: false }
 }
 
 /// All of them, in the order in which they are written and rung.
@@ -66,6 +79,24 @@ pub(super) const SAMPLES: &[Sample] = &[
     sample!("unanswered", "SES takes it and hangs up", End::Sent("Your ticket for Saturday")),
     sample!("never_rung", "never rung: its producer died", End::Sent("Your parcel has arrived"), rings: 0),
     sample!("newsletter", "the bulk lane", End::Sent("What is new in November")),
+    sample!(
+        "relayed",
+        "RabbitMQ, handed on to SQS",
+        End::Sent("Your order 2042"),
+        through: Through::Rabbitmq(RELAYED)
+    ),
+    sample!(
+        "relayed_bulk",
+        "RabbitMQ, handed on, the bulk lane",
+        End::Sent("What will be new in December"),
+        through: Through::Rabbitmq(RELAYED)
+    ),
+    sample!(
+        "rabbitmq",
+        "RabbitMQ, sent by a function of its own",
+        End::Sent("Your order 2043"),
+        through: Through::Rabbitmq(DISPATCHED)
+    ),
     sample!("suppressed", "to a suppressed address", End::Not("suppressed", None)),
     sample!("expired", "expired a second ago", End::Not("expired", Some("expired"))),
     sample!("no_recipient", "no recipient", End::Not("failed", Some("no_recipient"))),

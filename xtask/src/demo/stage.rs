@@ -14,16 +14,23 @@ use stack::ministack::{self, ACCOUNT, Ministack};
 use stack::ses::{EventKind, Ses};
 use tokio::task::spawn_blocking;
 
-use super::build::{self, Code};
+use super::build::{self, Built, Code};
 use super::progress::{Failure, step};
+use super::rabbitmq::{Bridge, Broker, DISPATCHED, RELAYED};
 
 /// The functions' names, which the template makes of the stack's.
 pub(super) const DISPATCH: &str = "sendonce-dispatch-sqs";
 pub(super) const SWEEP: &str = "sendonce-sweep";
 pub(super) const FEEDBACK: &str = "sendonce-feedback";
 
+pub(super) const RELAY_RABBITMQ: &str = "sendonce-relay-rabbitmq";
+pub(super) const DISPATCH_RABBITMQ: &str = "sendonce-dispatch-rabbitmq";
+
+/// All of them.
+pub(super) const FUNCTIONS: [&str; 5] = [DISPATCH, SWEEP, FEEDBACK, RELAY_RABBITMQ, DISPATCH_RABBITMQ];
+
 /// Their binaries; the first is the worker.
-const BINARIES: [&str; 3] = ["dispatch-sqs", "sweep", "feedback"];
+const BINARIES: [&str; 5] = ["dispatch-sqs", "sweep", "feedback", "relay-rabbitmq", "dispatch-rabbitmq"];
 
 /// The domain that SES lets write.
 const DOMAIN: &str = "shop.example";
@@ -40,6 +47,8 @@ pub(super) struct Stage {
     pub(super) front: Front,
     pub(super) ministack: Ministack,
     pub(super) cloud: Cloud,
+    pub(super) broker: Broker,
+    pub(super) bridges: [Bridge; 2],
     /// The binary of `dispatch-sqs`.
     pub(super) worker: PathBuf,
     outputs: BTreeMap<String, String>,
@@ -56,25 +65,42 @@ impl Stage {
     /// Installs, builds and starts what is needed, applies the schema and deploys the template. SES will tell these
     /// events of every email that it takes.
     pub(super) async fn set_up(events: &[EventKind]) -> Result<Self, Failure> {
-        let build = async { spawn_blocking(|| build::functions(&BINARIES)).await? };
-        let (code, (server, database), (mail, ministack)) = tokio::try_join!(
-            step("building the functions (development profile)", build),
+        let build = async { spawn_blocking(|| build::build(&BINARIES)).await? };
+        let (Built { functions, bridge }, (server, database), (mail, ministack), broker) = tokio::try_join!(
+            step("building the functions and the bridge (development profile)", build),
             start_database(),
             start_cloud(),
+            step("starting RabbitMQ", Broker::start()),
         )?;
         let cloud = Cloud::of(&ministack);
-        let deployed = deploy(&cloud, &server, &database, &code);
+        let deployed = deploy(&cloud, &server, &database, &functions);
         let outputs = step("deploying template.yaml into ministack", deployed).await?;
         let Mail { ses, inbox, front } = mail;
         ses.emit_events_to(ministack.endpoint(), events);
-        let worker = code.into_iter().next().ok_or("nothing was built")?.executable;
-        Ok(Self { server, database, ses, inbox, front, ministack, cloud, worker, outputs })
+        let bridges = [
+            broker.bridge(&bridge, RELAYED, RELAY_RABBITMQ, &ministack)?,
+            broker.bridge(&bridge, DISPATCHED, DISPATCH_RABBITMQ, &ministack)?,
+        ];
+        let worker = functions.into_iter().next().ok_or("nothing was built")?.executable;
+        Ok(Self { server, database, ses, inbox, front, ministack, cloud, broker, bridges, worker, outputs })
     }
 
     /// An output of the deployed stack.
     pub(super) fn output(&self, name: &str) -> Result<&str, Failure> {
         let value = self.outputs.get(name);
         Ok(value.ok_or_else(|| format!("the template has no output {name}"))?)
+    }
+
+    /// Stops the bridges as an operator does, and returns what is wrong with how they ended.
+    pub(super) async fn stop_bridges(&self) -> Result<Vec<String>, Failure> {
+        let mut wrong = Vec::new();
+        for bridge in &self.bridges {
+            let (how, log) = bridge.stop().await?;
+            if how != "exit status: 0" {
+                wrong.push(format!("a bridge ended with {how}:\n{log}"));
+            }
+        }
+        Ok(wrong)
     }
 
     /// The queue of a lane.
@@ -134,6 +160,9 @@ async fn deploy(
         ("DatabaseCaFile", ca_file),
         ("SesIdentityArns", &identity),
         ("ConfigurationSet", CONFIGURATION_SET),
+        ("RabbitmqBroker", "self-hosted"),
+        ("RabbitmqRelayQueue", RELAYED),
+        ("RabbitmqDispatchQueue", DISPATCHED),
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
     ];
     let code: Vec<_> = code.iter().map(|code| (code.binary, &code.archive)).collect();
