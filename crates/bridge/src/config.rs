@@ -121,7 +121,7 @@ impl BridgeConfig {
         let retries = retries(&mut reader);
         let health = reader.parse("HEALTH_ADDRESS", "an address with a port, such as 127.0.0.1:8095");
         let progress = reader.number("PROGRESS_S", 60, 0, 86_400);
-        let stop_timeout = reader.number("STOP_TIMEOUT_S", 60, 0, 3_600);
+        let stop_timeout = reader.number("STOP_TIMEOUT_S", 90, 0, 3_600);
         let config = broker.zip(function).map(|(broker, function)| Self {
             broker,
             queues,
@@ -209,7 +209,7 @@ fn function<V: Variables + ?Sized>(reader: &mut Reader<'_, V>) -> Option<Functio
         );
     }
     let endpoint_url = reader.endpoint("AWS_ENDPOINT_URL_LAMBDA");
-    let timeout = reader.number("INVOKE_TIMEOUT_S", 60, 1, 900);
+    let timeout = reader.number("INVOKE_TIMEOUT_S", 90, 1, 900);
     let bundle = reader.text("AWS_CA_BUNDLE").map(PathBuf::from);
     let http_client = aws::http_client(bundle.as_deref())
         .map_err(|error| reader.problem(format!("AWS_CA_BUNDLE {error}")))
