@@ -7,6 +7,7 @@
 mod large;
 mod latency;
 mod mysql;
+mod rabbitmq;
 mod raw;
 mod report;
 mod samples;
@@ -54,6 +55,15 @@ pub(crate) struct Args {
     /// Send as many emails with another build of the function, in turns, to compare
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// Measure the bridge from RabbitMQ, and the relay behind it, and nothing else
+    #[arg(long)]
+    rabbitmq: bool,
+    /// Messages that go through the bridge while its memory is looked at
+    #[arg(long, default_value_t = 100_000, requires = "rabbitmq", value_parser = clap::value_parser!(u64).range(1000..=10_000_000))]
+    messages: u64,
+    /// Measure bridge and relay as they were built last, for release
+    #[arg(long, requires = "rabbitmq")]
+    as_built: bool,
 }
 
 /// Process starts that are timed.
@@ -65,6 +75,9 @@ const COUNTED: usize = 10;
 pub(crate) async fn run(args: Args) -> Outcome {
     if cfg!(debug_assertions) {
         return again_optimised(&args);
+    }
+    if args.rabbitmq {
+        return rabbitmq::run(args.messages, args.as_built).await;
     }
     let stage = Stage::set(args.function, args.durable).await?;
     let mut report = Report::default();
@@ -104,6 +117,9 @@ fn again_optimised(args: &Args) -> Outcome {
         .args(["run", "--quiet", "--profile", "measure", "--package", "xtask", "--", "bench"])
         .args(["--emails", &args.emails.to_string(), "--rows", &args.rows.to_string()])
         .args(args.durable.then_some("--durable"))
+        .args(args.rabbitmq.then_some("--rabbitmq"))
+        .args(args.rabbitmq.then(|| format!("--messages={}", args.messages)))
+        .args(args.as_built.then_some("--as-built"))
         .args(args.function.iter().flat_map(|file| [OsStr::new("--function"), file.as_os_str()]))
         .args(args.against.iter().flat_map(|file| [OsStr::new("--against"), file.as_os_str()]))
         .status()?;

@@ -50,9 +50,16 @@ impl Session {
         self.consume.is_connected() && self.publisher.link().is_connected()
     }
 
-    /// Waits until one is lost, and ends the other.
-    pub async fn lost(&self) {
+    /// Waits until one is lost, and ends the other. Meanwhile tells when the broker takes no messages, and when it does
+    /// again: one that is short of memory or disk says so to whoever publishes, and delivers on.
+    pub async fn lost(&self, mut is_blocked: impl FnMut(bool)) {
+        let mut before = false;
         while self.is_up() {
+            let now = self.publisher.link().is_blocked();
+            if now != before {
+                before = now;
+                is_blocked(now);
+            }
             tokio::time::sleep(GLANCE).await;
         }
         self.consume.cut();

@@ -150,6 +150,9 @@ fn broker<V: Variables + ?Sized>(reader: &mut Reader<'_, V>) -> Option<BrokerCon
         // The text itself is not quoted: a password stands in it.
         reader.problem("BROKER_URL must be amqp://user:password@host[:port]/vhost, or amqps://…");
     }
+    if uri.as_ref().is_some_and(|uri| uri.query.heartbeat == Some(0)) {
+        reader.problem("BROKER_URL must not turn heartbeats off: a connection that nobody answers would be kept for ever");
+    }
     let file = reader.text("BROKER_CA_FILE").map(PathBuf::from);
     let authorities = file.map(|path| authorities(&path));
     if let Some(Err(problem)) = &authorities {

@@ -95,7 +95,7 @@ impl<'a> Properties<'a> {
             content_type: text(properties.content_type()),
             content_encoding: text(properties.content_encoding()),
             headers: properties.headers().as_ref().map(|table| Table { table, depth: 0 }),
-            delivery_mode: *properties.delivery_mode(),
+            delivery_mode: letter::delivery_mode(properties),
             priority: *properties.priority(),
             correlation_id: text(properties.correlation_id()),
             reply_to: text(properties.reply_to()),

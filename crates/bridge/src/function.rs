@@ -47,6 +47,12 @@ pub struct Trouble {
     pub detail: String,
 }
 
+/// The function, or the account, is at its concurrency.
+pub const THROTTLED: &str = "throttled";
+
+/// The function was asked and has not answered in time.
+pub const TIMED_OUT: &str = "timed_out";
+
 const CONNECT: Duration = Duration::from_secs(5);
 
 impl Function {
@@ -131,12 +137,11 @@ fn judged(error: &SdkError<InvokeError>) -> Answer {
 
 fn trouble(error: &SdkError<InvokeError>) -> Trouble {
     let kind = match error {
-        SdkError::TimeoutError(_) => "timed_out",
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "timed_out",
-        SdkError::DispatchFailure(failure) if failure.is_io() => "unreachable",
+        SdkError::TimeoutError(_) => TIMED_OUT,
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => "unreachable",
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => "no_credentials",
         SdkError::ServiceError(answer) => match answer.raw().status().as_u16() {
-            429 => "throttled",
+            429 => THROTTLED,
             401 | 403 => "not_allowed",
             404 => "not_found",
             500.. => "unavailable",
@@ -158,12 +163,12 @@ impl Trouble {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self.kind {
-            "throttled" => {
+            THROTTLED => {
                 "the function is at its concurrency, or the account is: lower INVOCATIONS or raise the limit"
             }
             "not_allowed" => "allow lambda:InvokeFunction on it to whom the bridge runs as",
             "not_found" => "look at FUNCTION_NAME and at the region",
-            "timed_out" => "INVOKE_TIMEOUT_S must be more than the function's own time-out",
+            TIMED_OUT => "INVOKE_TIMEOUT_S must be more than the function's own time-out",
             "no_credentials" => "there are no credentials of AWS, or they have expired",
             "unreachable" => "there is no way to Lambda's endpoint in that region",
             _ => "Lambda did not take the event; nothing is lost while it does not",

@@ -1,9 +1,10 @@
 //! What a message becomes when the bridge publishes it again: the same, with a count.
 //!
-//! The body and the properties stay as they are, but for three that RabbitMQ would act upon. `expiration` would end a
+//! The body and the properties stay as they are, but for those that RabbitMQ would act upon. `expiration` would end a
 //! waiting message early, or a dead one altogether. `user-id` is refused when it is not the bridge's own. `CC` and `BCC`
-//! in the headers would send copies to other queues. They travel in headers of sendonce's own, and the event shows them
-//! where they were.
+//! in the headers would send copies to other queues. A delivery mode that is not "persistent" would lose the message when
+//! the broker restarts, even where its own queue, a quorum queue, had kept it. They travel in headers of sendonce's own,
+//! and the event shows them where they were.
 
 use lapin::{
     BasicProperties,
@@ -12,6 +13,8 @@ use lapin::{
 
 /// How often the function failed with it.
 pub const TRIES: &str = "x-sendonce-tries";
+/// How often it had failed when it died. Not [`TRIES`]: who moves it back to its queue means it to be tried anew.
+pub const FAILED: &str = "x-sendonce-failed";
 /// Why it is dead.
 pub const REASON: &str = "x-sendonce-reason";
 /// The queue that it came from.
@@ -20,6 +23,8 @@ pub const QUEUE: &str = "x-sendonce-queue";
 pub const EXPIRATION: &str = "x-sendonce-expiration";
 /// Its `user-id`.
 pub const USER_ID: &str = "x-sendonce-user-id";
+/// Its `delivery-mode`, as a number; empty for none.
+const DELIVERY_MODE: &str = "x-sendonce-delivery-mode";
 const CC: &str = "x-sendonce-cc";
 const BCC: &str = "x-sendonce-bcc";
 
@@ -37,13 +42,13 @@ pub fn tries(properties: &BasicProperties) -> u32 {
 /// For another try.
 #[must_use]
 pub fn again(properties: &BasicProperties, tries: u32) -> BasicProperties {
-    rewritten(properties, tries, &[])
+    rewritten(properties, (TRIES, tries), &[])
 }
 
 /// For the queue of the dead.
 #[must_use]
 pub fn dead(properties: &BasicProperties, tries: u32, queue: &str, reason: &str) -> BasicProperties {
-    rewritten(properties, tries, &[(QUEUE, queue), (REASON, reason)])
+    rewritten(properties, (FAILED, tries), &[(QUEUE, queue), (REASON, reason)])
 }
 
 /// A property that was set aside in a header.
@@ -55,23 +60,36 @@ pub fn set_aside<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a 
     }
 }
 
+/// The delivery mode that its producer gave it.
+#[must_use]
+pub fn delivery_mode(properties: &BasicProperties) -> Option<u8> {
+    match set_aside(properties, DELIVERY_MODE) {
+        Some(before) => before.parse().ok(),
+        None => *properties.delivery_mode(),
+    }
+}
+
 /// What a header was called before; `None` for what was none.
 #[must_use]
 pub fn name_before(name: &str) -> Option<&str> {
     match name {
-        EXPIRATION | USER_ID => None,
+        EXPIRATION | USER_ID | DELIVERY_MODE => None,
         CC => Some("CC"),
         BCC => Some("BCC"),
         _ => Some(name),
     }
 }
 
-fn rewritten(properties: &BasicProperties, tries: u32, notes: &[(&str, &str)]) -> BasicProperties {
+/// What survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+fn rewritten(properties: &BasicProperties, count: (&str, u32), notes: &[(&str, &str)]) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in properties.headers().iter().flatten() {
         let name = match name.as_str() {
             "CC" => CC.into(),
             "BCC" => BCC.into(),
+            TRIES | FAILED => continue,
             _ => name.clone(),
         };
         headers.insert(name, value.clone());
@@ -82,16 +100,21 @@ fn rewritten(properties: &BasicProperties, tries: u32, notes: &[(&str, &str)]) -
             headers.insert(name.into(), text(value.as_str()));
         }
     }
+    if delivery_mode(properties) != Some(PERSISTENT) {
+        let before = delivery_mode(properties).map(|mode| mode.to_string()).unwrap_or_default();
+        headers.insert(DELIVERY_MODE.into(), text(&before));
+    }
     for (name, note) in notes {
         headers.insert((*name).into(), text(note));
     }
-    headers.insert(TRIES.into(), AMQPValue::LongLongInt(tries.into()));
-    without_what_acts(properties).with_headers(headers)
+    let (name, times) = count;
+    headers.insert(name.into(), AMQPValue::LongLongInt(times.into()));
+    without_what_acts(properties).with_delivery_mode(PERSISTENT).with_headers(headers)
 }
 
 type Set = fn(BasicProperties, ShortString) -> BasicProperties;
 
-/// All properties but `headers`, `expiration` and `user-id`.
+/// All properties but `headers`, `delivery-mode`, `expiration` and `user-id`.
 fn without_what_acts(old: &BasicProperties) -> BasicProperties {
     let texts: [(&Option<ShortString>, Set); 8] = [
         (old.content_type(), BasicProperties::with_content_type),
@@ -108,9 +131,6 @@ fn without_what_acts(old: &BasicProperties) -> BasicProperties {
         if let Some(value) = value {
             new = set(new, value.clone());
         }
-    }
-    if let Some(mode) = *old.delivery_mode() {
-        new = new.with_delivery_mode(mode);
     }
     if let Some(priority) = *old.priority() {
         new = new.with_priority(priority);
@@ -152,11 +172,12 @@ mod tests {
             assert_eq!(tries(&last), count);
         }
         let last = dead(&last, 4, "mail", "too_many_tries");
+        assert_eq!(tries(&last), 0, "who is moved back is tried anew");
         assert!(last.expiration().is_none() && last.user_id().is_none());
         let headers = last.headers().as_ref().expect("headers").inner();
         assert!(!headers.contains_key("CC"), "RabbitMQ would send copies");
         assert_eq!(set_aside(&last, REASON), Some("too_many_tries"));
-        let event = |properties| -> serde_json::Value {
+        let event = |properties: &BasicProperties| -> serde_json::Value {
             let mut event: serde_json::Value =
                 serde_json::from_slice(&crate::event::message(properties, false, b"1")).expect("JSON");
             let headers = event["basicProperties"]["headers"].as_object_mut().expect("headers");
@@ -164,6 +185,14 @@ mod tests {
             event
         };
         assert_eq!(event(&first), event(&last));
+
+        for mode in [None, Some(1), Some(2)] {
+            let first = BasicProperties::default().with_headers(FieldTable::default());
+            let first = mode.into_iter().fold(first, BasicProperties::with_delivery_mode);
+            let last = dead(&again(&again(&first, 1), 2), 3, "mail", "too_many_tries");
+            assert_eq!(*last.delivery_mode(), Some(2), "it must outlive the broker");
+            assert_eq!(event(&first), event(&last));
+        }
     }
 
     #[test]

@@ -38,6 +38,10 @@ use self::{
 /// What a wrong configuration ends with.
 const MISCONFIGURED: u8 = 2;
 
+/// What a broker is that delivers and takes nothing.
+const BLOCKED: &str =
+    "it takes no messages, since it is short of memory or disk: what fails cannot be put aside";
+
 /// Does what the command says.
 pub async fn start(command: Command, variables: &(impl Variables + ?Sized)) -> ExitCode {
     let config = match BridgeConfig::from_variables(variables) {
@@ -108,7 +112,11 @@ async fn serve(config: &BridgeConfig, function: &Function, status: &Status, stop
                     Worker { config, session: &session, function, status, stop, queue }.keep(Rng::new())
                 });
                 let watching = async {
-                    session.lost().await;
+                    let is_blocked = |blocked| match blocked {
+                        true => status.broker_is_bad(&host, vhost, BLOCKED),
+                        false => status.broker_is_good(&host, vhost),
+                    };
+                    session.lost(is_blocked).await;
                     status.broker_is_bad(&host, vhost, "the connection was lost; connecting again");
                     // The workers notice, and end when what they have under way has ended.
                     std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Waiting before the next try, longer each time, up to a minute; and not once more when told to stop.
+//! Waiting before the next try, longer each time, up to 15 s; and not once more when told to stop.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use fastrand::Rng;
 use crate::stop::Stop;
 
 const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_mins(1);
+/// A broker that is back has work for us: nobody should wait a minute for that.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// How long to wait.
 #[derive(Debug)]

@@ -180,8 +180,11 @@ impl Worker<'_> {
                 }
             }
         };
-        if end.is_ok() {
-            self.give_back(channel, &mut consumer, waiting).await;
+        match &end {
+            Ok(()) => self.give_back(channel, &mut consumer, waiting).await,
+            // What is under way may take its time.
+            Err(reason) if self.session.is_up() => self.status.queue_is_bad(self.queue, reason),
+            Err(_) => {}
         }
         while flights.next().await.is_some() {}
         end

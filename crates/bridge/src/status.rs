@@ -1,7 +1,7 @@
 //! How the bridge is: what `GET /health` says, what the line of progress counts, and what is logged when it changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,6 +20,8 @@ pub struct Status {
 #[derive(Debug)]
 struct State {
     broker: Condition,
+    /// What was said of it since it was last good.
+    broker_told: BTreeSet<String>,
     queues: BTreeMap<String, Condition>,
     stopping: bool,
     counts: Counts,
@@ -62,7 +64,7 @@ impl Status {
     pub fn of(queues: &[String]) -> Self {
         let queues = queues.iter().map(|queue| (queue.clone(), Condition::Starting)).collect();
         let counts = Counts::default();
-        let state = State { broker: Condition::Starting, queues, stopping: false, counts };
+        let state = State { broker: Condition::Starting, broker_told: BTreeSet::new(), queues, stopping: false, counts };
         Self { state: Mutex::new(state), path: Path::default() }
     }
 
@@ -79,15 +81,18 @@ impl Status {
 
     /// The broker answers.
     pub fn broker_is_good(&self, host: &str, vhost: &str) {
-        if std::mem::replace(&mut self.lock().broker, Condition::Good) != Condition::Good {
+        let mut state = self.lock();
+        state.broker_told.clear();
+        if std::mem::replace(&mut state.broker, Condition::Good) != Condition::Good {
             tracing::info!(host, vhost, "broker.connected");
         }
     }
 
-    /// The broker does not.
+    /// The broker does not. One that is starting refuses now in one way, now in another: each is said once.
     pub fn broker_is_bad(&self, host: &str, vhost: &str, reason: &str) {
-        let now = Condition::Bad(reason.to_owned());
-        if std::mem::replace(&mut self.lock().broker, now.clone()) != now {
+        let mut state = self.lock();
+        state.broker = Condition::Bad(reason.to_owned());
+        if state.broker_told.insert(reason.to_owned()) {
             tracing::error!(host, vhost, error.detail = reason, "broker.away");
         }
     }

@@ -1,6 +1,7 @@
 //! Messages that fail, and a function that cannot be reached.
 
-use lapin::types::AMQPValue;
+use lapin::{BasicProperties, types::AMQPValue};
+use stack::gate::Gate;
 
 use super::{Function, Rabbit, bridge, doorbell, function::Answer, rabbit::header, until};
 
@@ -15,7 +16,8 @@ async fn a_message_that_fails_waits_longer_each_time_and_then_is_dead() {
             .with("RETRY_DELAYS_S", "1,2")
             .with("MAX_TRIES", "4")
             .start();
-        rabbit.publish(&queue, &[doorbell(1)]).await;
+        // Its producer did not ask for it to be kept; a quorum queue keeps it all the same, and so must what is beside.
+        rabbit.publish_with(&queue, &[(doorbell(1), BasicProperties::default())]).await;
         let dead = format!("{queue}.dead");
         until("dead", async || rabbit.depth(&dead).await == Some(1)).await;
         assert_eq!(function.events().len(), 4);
@@ -24,10 +26,11 @@ async fn a_message_that_fails_waits_longer_each_time_and_then_is_dead() {
         }
         let letter = rabbit.take(&dead).await.remove(0);
         assert_eq!(letter.data, doorbell(1));
+        assert_eq!(*letter.properties.delivery_mode(), Some(2), "a restart would lose it");
         let text = |text: &str| Some(AMQPValue::LongString(text.into()));
         assert_eq!(header(&letter.properties, "x-sendonce-reason"), text("Poison"));
         assert_eq!(header(&letter.properties, "x-sendonce-queue"), text(&queue));
-        assert_eq!(header(&letter.properties, "x-sendonce-tries"), Some(AMQPValue::LongLongInt(4)));
+        assert_eq!(header(&letter.properties, "x-sendonce-failed"), Some(AMQPValue::LongLongInt(4)));
         // RabbitMQ's own history: once in the first, twice in the second.
         let Some(AMQPValue::FieldArray(deaths)) = header(&letter.properties, "x-death") else {
             panic!("no x-death")
@@ -140,5 +143,53 @@ async fn a_message_that_cannot_be_put_aside_is_not_lost() {
     until("all handled", async || running.health().await.1["acked"] == 2).await;
     rabbit.has(&queue, 0).await;
     assert_eq!(rabbit.depth(&retry).await, Some(0), "it was declared again");
+    running.stop().await;
+}
+
+/// The function takes one at a time, and the bridge would do two: who is refused waits for the other, and says nothing.
+#[tokio::test]
+async fn a_function_at_its_concurrency_is_not_away() {
+    let rabbit = Rabbit::shared().await;
+    let queue = rabbit.queue("quorum").await;
+    // Every second one is refused, but never before one was served.
+    let throttled = |number: usize, _: &_| {
+        if number.is_multiple_of(2) { Answer::Done } else { Answer::Status(429) }
+    };
+    let function = Function::new(throttled).await;
+    let running = bridge(&rabbit, &queue, &function).with("BATCH_SIZE", "1").start();
+    running.is_well().await;
+    rabbit.publish(&queue, &[doorbell(1)]).await;
+    function.has_seen(&[doorbell(1)]).await;
+    let bodies: Vec<_> = (2..=8).map(doorbell).collect();
+    rabbit.publish(&queue, &bodies).await;
+    until("all handled", async || running.health().await.1["acked"] == 8).await;
+    let log = running.log();
+    assert!(!log.contains("function.away") && !log.contains("function.reached"), "{log}");
+    running.stop().await;
+}
+
+/// The work of a message that takes too long is not begun anew for ever.
+#[tokio::test]
+async fn a_message_that_is_never_answered_for_is_dead_in_the_end() {
+    let rabbit = Rabbit::shared().await;
+    let queue = rabbit.queue("quorum").await;
+    let slow = doorbell(13);
+    let function = Function::new({
+        let slow = slow.clone();
+        move |_, bodies| if bodies.contains(&slow) { Answer::Waits(Gate::new()) } else { Answer::Done }
+    })
+    .await;
+    let running = bridge(&rabbit, &queue, &function)
+        .with("INVOKE_TIMEOUT_S", "1")
+        .with("MAX_TRIES", "2")
+        .with("BATCH_SIZE", "2")
+        .start();
+    rabbit.publish(&queue, &[doorbell(1), slow.clone()]).await;
+    let dead = format!("{queue}.dead");
+    until("dead", async || rabbit.depth(&dead).await == Some(1)).await;
+    until("the other handled", async || running.health().await.1["acked"] == 1).await;
+    let letter = rabbit.take(&dead).await.remove(0);
+    let reason = Some(AMQPValue::LongString("timed_out".into()));
+    assert_eq!((letter.data, header(&letter.properties, "x-sendonce-reason")), (slow, reason));
     running.stop().await;
 }

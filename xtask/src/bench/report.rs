@@ -37,6 +37,18 @@ impl Report {
         );
     }
 
+    /// A number that must not be below `budget`; both with this unit and so many decimals.
+    pub(super) fn at_least(&mut self, what: &str, budget: f64, measured: f64, decimals: usize, unit: &str) {
+        let text = |value| format!("{value:.decimals$}{unit}");
+        self.line(
+            what,
+            format!("≥ {}", text(budget)),
+            text(measured),
+            String::new(),
+            Some(measured >= budget),
+        );
+    }
+
     /// Something that has to be exactly so.
     pub(super) fn exactly(&mut self, what: &str, wanted: usize, measured: &[usize]) {
         let (least, most) = (measured.iter().min().copied(), measured.iter().max().copied());
@@ -57,6 +69,11 @@ impl Report {
     /// A figure that explains another one.
     pub(super) fn aside_number(&mut self, what: &str, measured: f64, decimals: usize, unit: &str) {
         self.line(what, String::new(), format!("{measured:.decimals$}{unit}"), String::new(), None);
+    }
+
+    /// A count that explains another one.
+    pub(super) fn aside_count(&mut self, what: &str, measured: u64) {
+        self.line(what, String::new(), measured.to_string(), String::new(), None);
     }
 
     /// Something that was left out.

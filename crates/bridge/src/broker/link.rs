@@ -70,6 +70,12 @@ impl Link {
         self.connection.status().connected()
     }
 
+    /// Whether the broker has said that it takes nothing.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
     /// Ends it at once.
     pub fn cut(&self) {
         self.wire.abandon();

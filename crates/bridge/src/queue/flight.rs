@@ -9,7 +9,7 @@ use super::{Item, Worker, requeue};
 use crate::{
     broker::Letter,
     event,
-    function::Answer,
+    function::{Answer, TIMED_OUT},
     letter,
     status::Status,
     topology::{dead_queue, delay_after, retry_queue},
@@ -86,12 +86,14 @@ impl Worker<'_> {
         let messages: Vec<&[u8]> = batch.iter().map(|item| &*item.json).collect();
         let event = event::envelope(&broker.host(), self.queue, &broker.uri.vhost, &messages);
         let oldest = batch.iter().map(|item| item.since).min().unwrap_or_else(Instant::now);
+        let (mut alone_until, mut timeouts) = (None::<Instant>, 0);
         loop {
             if !batch.iter().any(Item::is_ours) {
                 return End::Lost;
             }
             let now = Instant::now();
-            if let Some(rest) = path.rest(now) {
+            let alone = alone_until.map(|until| until.saturating_duration_since(now));
+            if let Some(rest) = path.rest(now).max(alone.filter(|rest| !rest.is_zero())) {
                 if now + rest > oldest + HOLD {
                     return End::Held;
                 }
@@ -104,14 +106,24 @@ impl Worker<'_> {
             self.status.count(|counts| counts.invocations += 1);
             match self.function.invoke(event.clone()).await {
                 Answer::Done => {
-                    path.was_good();
+                    path.was_good(Instant::now());
                     return End::Done;
                 }
                 Answer::Failed(kind) => {
-                    path.was_good();
+                    path.was_good(Instant::now());
                     return End::Failed(kind);
                 }
-                Answer::Away(trouble) => path.was_bad(trouble, Instant::now(), dice),
+                Answer::Away(trouble) => {
+                    let kind = trouble.kind;
+                    let now = Instant::now();
+                    alone_until = path.was_bad(trouble, now, dice).map(|alone| now + alone);
+                    // Once may be the network. Twice is as likely to be one of these messages, whose work would
+                    // otherwise be begun anew for ever.
+                    timeouts += u32::from(kind == TIMED_OUT);
+                    if timeouts == 2 {
+                        return End::Failed(kind.to_owned());
+                    }
+                }
             }
             if self.stop.was_said() {
                 return End::Stopping;
