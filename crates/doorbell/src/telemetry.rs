@@ -23,6 +23,7 @@ pub fn start(variables: &(impl Variables + ?Sized)) -> Result<(), ConfigError> {
         .with_target("sqlx", LevelFilter::OFF)
         // What it has to say is said by `bridge`, in words of its own and without a user's name.
         .with_target("lapin", LevelFilter::OFF)
+        .with_target("aws_config", LevelFilter::OFF)
         .with_target("bridge", *level.as_ref().unwrap_or(&Level::INFO))
         .with_target("migrate", *level.as_ref().unwrap_or(&Level::INFO))
         .with_target("outbox", *level.as_ref().unwrap_or(&Level::INFO))
