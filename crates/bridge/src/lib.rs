@@ -38,6 +38,9 @@ use self::{
 /// What a wrong configuration ends with.
 const MISCONFIGURED: u8 = 2;
 
+/// What ends a session.
+const LOST: &str = "the connection was lost; connecting again";
+
 /// What a broker is that delivers and takes nothing.
 const BLOCKED: &str =
     "it takes no messages, since it is short of memory or disk: what fails cannot be put aside";
@@ -117,12 +120,18 @@ async fn serve(config: &BridgeConfig, function: &Function, status: &Status, stop
                         false => status.broker_is_good(&host, vhost),
                     };
                     session.lost(is_blocked).await;
-                    status.broker_is_bad(&host, vhost, "the connection was lost; connecting again");
+                    status.broker_is_bad(&host, vhost, LOST);
                     // The workers notice, and end when what they have under way has ended.
                     std::future::pending::<()>().await;
                 };
                 tokio::select! {
-                    _ = join_all(workers) => session.close().await,
+                    _ = join_all(workers) => {
+                        // They may have noticed first.
+                        if !stop.was_said() && !session.is_up() {
+                            status.broker_is_bad(&host, vhost, LOST);
+                        }
+                        session.close().await;
+                    }
                     () = watching => {}
                 }
             }

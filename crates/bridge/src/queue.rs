@@ -38,6 +38,9 @@ use crate::{
 const SET_UP: Duration = Duration::from_secs(20);
 const LEAVE: Duration = Duration::from_secs(3);
 
+/// Bound of telling the broker what became of a batch.
+const TELL: Duration = Duration::from_secs(10);
+
 const TAG: &str = "sendonce-bridge";
 
 /// A queue is well when it was served for this long.
@@ -203,14 +206,24 @@ impl Worker<'_> {
                 deliveries.push(delivery);
             }
         }
-        for delivery in &deliveries {
-            requeue(delivery).await;
-        }
+        requeue(&deliveries).await;
     }
 }
 
-/// Gives a message back to its queue, at once and without a count. Where that fails, the channel's end does it.
-async fn requeue(delivery: &Delivery) {
+/// Gives messages back to their queue, at once and without a count. Where that fails, the channel's end does it.
+async fn requeue(deliveries: impl IntoIterator<Item = &Delivery>) {
     let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-    let _ = delivery.acker.nack(options).await;
+    // Only where the channel is left anyway.
+    let _ = within_reason(async {
+        for delivery in deliveries {
+            let _ = delivery.acker.nack(options).await;
+        }
+    })
+    .await;
+}
+
+/// Tells the broker something. On a connection that is just being lost lapin may never come back from that, and whoever
+/// waits for it would never connect again. An error ends the channel, and with it what the broker was not told.
+async fn within_reason(telling: impl Future<Output = ()>) -> Result<(), String> {
+    timeout(TELL, telling).await.map_err(|_| "the broker takes no acknowledgements".to_owned())
 }

@@ -64,7 +64,13 @@ impl Status {
     pub fn of(queues: &[String]) -> Self {
         let queues = queues.iter().map(|queue| (queue.clone(), Condition::Starting)).collect();
         let counts = Counts::default();
-        let state = State { broker: Condition::Starting, broker_told: BTreeSet::new(), queues, stopping: false, counts };
+        let state = State {
+            broker: Condition::Starting,
+            broker_told: BTreeSet::new(),
+            queues,
+            stopping: false,
+            counts,
+        };
         Self { state: Mutex::new(state), path: Path::default() }
     }
 

@@ -40,7 +40,7 @@ async fn the_broker_may_be_restarted_and_killed() {
             rabbit.has(queue, 0).await;
         }
     }
-    assert!(running.log().matches("broker.away").count() >= 3, "{}", running.log());
+    assert!(running.log().matches("the connection was lost").count() >= 3, "{}", running.log());
     running.stop().await;
     // Another authority than the broker's: nobody is let in, and nothing is sent.
     let other = Rabbitmq::shared().await.expect("the broker starts");

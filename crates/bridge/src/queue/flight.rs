@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use lapin::options::BasicAckOptions;
 
-use super::{Item, Worker, requeue};
+use super::{Item, Worker, requeue, within_reason};
 use crate::{
     broker::Letter,
     event,
@@ -59,10 +59,7 @@ impl Worker<'_> {
     pub(super) async fn fly(&self, batch: Vec<Item>, mut dice: Rng) -> Result<(), String> {
         let _in_flight = InFlight::of(self.status, batch.len());
         match self.invoke(&batch, &mut dice).await {
-            End::Done => {
-                self.acknowledge(&batch).await;
-                Ok(())
-            }
+            End::Done => self.acknowledge(&batch).await,
             End::Failed(kind) => {
                 self.status.count(|counts| counts.failures += 1);
                 let tries = batch.iter().map(|item| item.tries).max();
@@ -72,9 +69,7 @@ impl Worker<'_> {
             }
             End::Held => self.put_back(&batch).await,
             End::Stopping => {
-                for item in &batch {
-                    requeue(&item.delivery).await;
-                }
+                requeue(batch.iter().map(|item| &item.delivery)).await;
                 Ok(())
             }
             End::Lost => Ok(()),
@@ -131,13 +126,16 @@ impl Worker<'_> {
         }
     }
 
-    /// Returns how many the broker has heard of; the others come again.
-    async fn acknowledge(&self, batch: &[Item]) {
-        for item in batch {
-            if matches!(item.delivery.acker.ack(BasicAckOptions::default()).await, Ok(true)) {
-                self.status.count(|counts| counts.acked += 1);
+    /// What the broker does not hear of comes again.
+    async fn acknowledge(&self, batch: &[Item]) -> Result<(), String> {
+        within_reason(async {
+            for item in batch {
+                if matches!(item.delivery.acker.ack(BasicAckOptions::default()).await, Ok(true)) {
+                    self.status.count(|counts| counts.acked += 1);
+                }
             }
-        }
+        })
+        .await
     }
 
     /// Their try counts: each waits for its next one, or is dead.
@@ -194,10 +192,12 @@ impl Worker<'_> {
     /// Only when the broker has confirmed them elsewhere are they acknowledged here: at no moment are they nowhere.
     async fn put_aside(&self, batch: &[Item], letters: Vec<Letter<'_>>) -> Result<(), String> {
         self.session.publisher.publish(letters).await?;
-        for item in batch {
-            // Where the connection was lost meanwhile, the message is there twice.
-            let _ = item.delivery.acker.ack(BasicAckOptions::default()).await;
-        }
-        Ok(())
+        within_reason(async {
+            for item in batch {
+                // Where the connection was lost meanwhile, the message is there twice.
+                let _ = item.delivery.acker.ack(BasicAckOptions::default()).await;
+            }
+        })
+        .await
     }
 }
