@@ -115,9 +115,12 @@ async fn serve(config: &BridgeConfig, function: &Function, status: &Status, stop
                     Worker { config, session: &session, function, status, stop, queue }.keep(Rng::new())
                 });
                 let watching = async {
-                    let is_blocked = |blocked| match blocked {
-                        true => status.broker_is_bad(&host, vhost, BLOCKED),
-                        false => status.broker_is_good(&host, vhost),
+                    let is_blocked = |blocked| {
+                        if blocked {
+                            status.broker_is_bad(&host, vhost, BLOCKED);
+                        } else {
+                            status.broker_is_good(&host, vhost);
+                        }
                     };
                     session.lost(is_blocked).await;
                     status.broker_is_bad(&host, vhost, LOST);
