@@ -73,7 +73,7 @@ fn one_adapter_owns_each_library() {
 
 #[test]
 fn use_cases_know_the_store_and_the_ports() {
-    for case in ["dispatch", "sweep", "feedback"] {
+    for case in ["dispatch", "sweep", "feedback", "redrive"] {
         let case = crate_of("crates/outbox").inside(case);
         case.never_names(&["crate::ses", "sqlx", "doorbell::ring::SqsBell"]);
         case.never_names(&AWS);

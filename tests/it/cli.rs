@@ -62,7 +62,7 @@ fn run(variables: &[(&str, &str)], line: &str) -> Said {
 impl Table {
     /// Types a line, with the default configuration.
     fn type_in(&self, line: &str) -> Said {
-        run(&[("DATABASE_URL", self.database.url()), ("DATABASE_TLS", "off")], line)
+        run(&[("DATABASE_URL", &self.database.url_of("operator")), ("DATABASE_TLS", "off")], line)
     }
 
     /// The same, for programs; asserts the exit code.

@@ -84,7 +84,7 @@ async fn take(feedback: &Feedback, payload: Value) -> Vec<Answer> {
 
 /// Takes in these events, all of them, through the table's own way in.
 async fn took(table: &Table, events: &[Value]) {
-    let answers = take(&Feedback::new(table.plain(), None), queued(events)).await;
+    let answers = take(&Feedback::new(table.plain_as("feedback"), None), queued(events)).await;
     assert_eq!(answers, vec![Answer::Done; events.len()]);
 }
 

@@ -36,10 +36,11 @@ impl Site {
         self.configured(Function::new(function_binary("dispatch-sqs")))
     }
 
-    /// A function that knows this site as every function does.
+    /// A function that knows this site as every function does, and logs in as its own user.
     pub(crate) fn configured(&self, function: Function) -> Function {
+        let url = self.database.url_of(&function.name);
         function
-            .env("DATABASE_URL", self.database.url())
+            .env("DATABASE_URL", url)
             .env("DATABASE_TLS", "off")
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "aws-secret-marker")

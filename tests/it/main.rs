@@ -9,6 +9,8 @@ mod conformance;
 mod dispatch;
 mod feedback;
 mod function;
+mod grants;
+mod migrate;
 mod old_failures;
 mod peers;
 mod rabbitmq;

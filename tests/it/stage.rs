@@ -86,7 +86,7 @@ impl Stage {
     }
 
     pub(crate) fn dispatcher(&self) -> Dispatcher<SesMailer, Memory> {
-        self.dispatcher_through(self.table.plain())
+        self.dispatcher_through(self.table.plain_as("dispatch-sqs"))
     }
 
     pub(crate) fn dispatcher_through(&self, database: Database) -> Dispatcher<SesMailer, Memory> {

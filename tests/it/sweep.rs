@@ -19,7 +19,7 @@ const RULES: SweepRules = SweepRules::DEFAULT;
 
 /// A sweeper that rings a bell which remembers.
 fn sweeper(stage: &Stage, rules: SweepRules) -> Sweeper<SesMailer, Memory> {
-    Sweeper::new(stage.table.plain(), stage.mailer(), Memory::default(), stage.policy, rules)
+    Sweeper::new(stage.table.plain_as("sweep"), stage.mailer(), Memory::default(), stage.policy, rules)
 }
 
 async fn sweep(sweeper: &Sweeper<SesMailer, Memory>) -> Report {

@@ -1,6 +1,7 @@
 //! `template.yaml` itself, deployed into ministack with the real binaries: what must be wired is, and what a parameter says
 //! arrives.
 
+mod migrate;
 mod rabbitmq;
 mod wiring;
 
@@ -12,7 +13,7 @@ use std::{
 use serde_json::json;
 use stack::{
     database::{Database, Options, Server},
-    deploy::{Application, Archive, Cloud},
+    deploy::{Application, Archive, Cloud, DeployError},
     install::workspace,
     ministack::{self, ACCOUNT, Ministack},
     ses::{EventKind, Recorded, Ses},
@@ -43,6 +44,16 @@ impl Deployed {
     async fn with(binaries: &[&'static str], more: &[(&str, &str)]) -> Self {
         let server = Server::start(Options::new(flavor())).await.expect("the server starts");
         let database = server.create_database().await.expect("the schema applies");
+        Self::on(server, database, binaries, more).await.unwrap_or_else(|error| panic!("it deploys: {error}"))
+    }
+
+    /// The same on a database that is as it is.
+    async fn on(
+        server: Server,
+        database: Database,
+        binaries: &[&'static str],
+        more: &[(&str, &str)],
+    ) -> Result<Self, DeployError> {
         let ses = Ses::start().await.expect("a free port");
         let options = ministack::Options::default().region("eu-west-1").ses_endpoint(ses.endpoint());
         let ministack = Ministack::start(options).await.expect("ministack starts");
@@ -68,8 +79,8 @@ impl Deployed {
         let application =
             Application { stack: "shop", template: &template, parameters: &parameters, code: &code };
         let cloud = Cloud::of(&ministack);
-        let outputs = cloud.deploy(&application).await.expect("it deploys");
-        Self { database, ses, cloud, outputs, _server: server, _ministack: ministack }
+        let outputs = cloud.deploy(&application).await?;
+        Ok(Self { database, ses, cloud, outputs, _server: server, _ministack: ministack })
     }
 
     async fn value(&self, sql: &str) -> String {

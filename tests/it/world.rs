@@ -43,6 +43,11 @@ impl Table {
         reach(self.database.url(), Tls::Off)
     }
 
+    /// The same, with the rights of a function and no others.
+    pub(crate) fn plain_as(&self, function: &str) -> Database {
+        reach(&self.database.url_of(function), Tls::Off)
+    }
+
     /// Through a verified one.
     pub(crate) fn encrypted(&self) -> Database {
         reach(self.database.url(), Tls::Verify { ca_file: self.server.ca_file().to_owned() })

@@ -7,9 +7,11 @@
 use std::{fmt, future::Future, str::FromStr, time::Duration};
 
 pub mod aws;
+pub mod backlog;
 pub mod body;
 pub mod config;
 pub mod deadline;
+pub mod presigned;
 pub mod rabbitmq;
 pub mod ring;
 pub mod sqs;

@@ -1,5 +1,6 @@
 //! Ringing through SQS: the only module that names `aws_sdk_sqs`.
 
+mod backlog;
 mod dead_letter;
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use aws_sdk_sqs::{
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
 
-pub use self::dead_letter::DeadLetterQueue;
+pub use self::{backlog::SqsBacklog, dead_letter::DeadLetterQueue};
 use crate::{Bell, Lane, Ring, RingError, Rung, aws::AwsAccess, body, sqs};
 
 /// The queues of the two lanes.

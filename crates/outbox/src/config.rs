@@ -6,6 +6,7 @@
 mod database;
 mod dispatch;
 mod feedback;
+mod migrate;
 mod operator;
 mod rabbitmq;
 mod sweep;
@@ -16,6 +17,7 @@ pub use doorbell::config::{ConfigError, ProcessEnvironment, Variables};
 pub use self::{
     dispatch::{DispatchConfig, SendPolicy},
     feedback::FeedbackConfig,
+    migrate::MigrateConfig,
     operator::OperatorConfig,
     rabbitmq::RabbitmqConfig,
     sweep::SweepConfig,

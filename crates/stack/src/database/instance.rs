@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::options::{Flavor, Options, Place, Tool};
-use super::{Admin, DatabaseError, PASSWORD, Process, USER, migrations, migrations_folder, template};
+use super::{Admin, DatabaseError, PASSWORD, Process, USER, grants, migrations, migrations_folder, template};
 use crate::certificate::Certificates;
 use crate::supervisor::{Running, ServerError, Supervisor, free_port, until_ready};
 
@@ -28,6 +28,8 @@ pub struct Server {
     args: Vec<String>,
     admin: Admin,
     databases: AtomicU32,
+    /// The users of the functions are there, and known.
+    users: OnceCell<()>,
     process: Mutex<Option<Running>>,
 }
 
@@ -46,10 +48,17 @@ impl Database {
         &self.name
     }
 
-    /// `mysql://…` for the application's user.
+    /// `mysql://…` for the application's user, who may do everything here.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same for the user of a function (`sweep`), or of `operator` or `producer`, with the rights of
+    /// `infra/grants.sql`. They have no rights on a database without tables.
+    #[must_use]
+    pub fn url_of(&self, function: &str) -> String {
+        self.url.replacen(USER, &grants::user(function), 1)
     }
 
     /// The administrator, with this database as the default.
@@ -106,6 +115,7 @@ impl Server {
             admin: Admin::new(place.socket.clone()),
             place,
             databases: AtomicU32::new(0),
+            users: OnceCell::new(),
             process: Mutex::new(None),
         })
     }
@@ -126,16 +136,23 @@ impl Server {
 
     async fn make_user(&self) -> Result<(), DatabaseError> {
         self.admin.execute(&format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")).await?;
-        self.remember_password().await
+        self.remember_passwords(false).await
     }
 
     /// MySQL lets a client without TLS log in only when it remembers the password from an earlier login.
-    async fn remember_password(&self) -> Result<(), DatabaseError> {
-        if self.flavor() == Flavor::MySql {
+    async fn remember_passwords(&self, of_functions: bool) -> Result<(), DatabaseError> {
+        if self.flavor() != Flavor::MySql {
+            return Ok(());
+        }
+        let mut users = vec![USER.to_owned()];
+        if of_functions {
+            users.extend(grants::users()?);
+        }
+        for user in users {
             let options = MySqlConnectOptions::new()
                 .host("127.0.0.1")
                 .port(self.port())
-                .username(USER)
+                .username(&user)
                 .password(PASSWORD)
                 .ssl_mode(MySqlSslMode::VerifyIdentity)
                 .ssl_ca(self.ca_file());
@@ -188,7 +205,8 @@ impl Server {
         self.lock().as_ref().map(Running::pid)
     }
 
-    /// Makes a database with a name of its own and applies every migration to it, in order.
+    /// Makes a database with a name of its own, applies every migration to it, in order, and gives each function's user
+    /// the rights of `infra/grants.sql`.
     ///
     /// # Errors
     ///
@@ -199,6 +217,8 @@ impl Server {
             let applied = database.admin.execute(&sql).await;
             applied.map_err(|source| DatabaseError::Migration { path, source: Box::new(source) })?;
         }
+        database.admin.execute(&grants::grants(database.name())?).await?;
+        self.users.get_or_try_init(|| self.remember_passwords(true)).await?;
         Ok(database)
     }
 
@@ -219,7 +239,7 @@ impl Server {
         Ok(Database { url: self.url(&name), admin: self.admin.in_database(&name), name })
     }
 
-    /// How many connections the application's user has opened since the server started, refused ones left out.
+    /// How many connections the application's users have opened since the server started, refused ones left out.
     ///
     /// # Errors
     ///
@@ -229,7 +249,8 @@ impl Server {
             Flavor::MariaDb => "information_schema.user_statistics",
             Flavor::MySql => "performance_schema.users",
         };
-        let sql = format!("SELECT COALESCE(SUM(total_connections), 0) FROM {table} WHERE user = '{USER}'");
+        let sql =
+            format!("SELECT COALESCE(SUM(total_connections), 0) FROM {table} WHERE user LIKE '{USER}%'");
         self.admin.query_scalar_u64(&sql).await
     }
 
@@ -283,7 +304,7 @@ impl Server {
             self.stop().await?;
         }
         self.launch().await?;
-        self.remember_password().await
+        self.remember_passwords(self.users.initialized()).await
     }
 
     /// Freezes it (SIGSTOP): connections stay open, nothing answers.

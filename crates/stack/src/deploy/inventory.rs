@@ -52,10 +52,10 @@ impl Cloud {
     ///
     /// [`DeployError`].
     pub async fn role_statements(&self, role: &str) -> Result<Vec<Value>, DeployError> {
-        let names = self.iam("ListRolePolicies", &[("RoleName", role)]).await?;
+        let names = self.query("ListRolePolicies", &[("RoleName", role)]).await?;
         let mut statements = Vec::new();
         for name in texts(&names, "member") {
-            let policy = self.iam("GetRolePolicy", &[("RoleName", role), ("PolicyName", &name)]).await?;
+            let policy = self.query("GetRolePolicy", &[("RoleName", role), ("PolicyName", &name)]).await?;
             statements.extend(statements_of(&policy, "PolicyDocument"));
         }
         Ok(statements)
@@ -67,11 +67,25 @@ impl Cloud {
     ///
     /// [`DeployError`].
     pub async fn policy_statements(&self, arn: &str) -> Result<Vec<Value>, DeployError> {
-        let version = self.iam("GetPolicyVersion", &[("PolicyArn", arn), ("VersionId", "v1")]).await?;
+        let version = self.query("GetPolicyVersion", &[("PolicyArn", arn), ("VersionId", "v1")]).await?;
         Ok(statements_of(&version, "Document"))
     }
 
-    async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, DeployError> {
+    /// Any action of `CloudWatch`, `DescribeAlarms` for one, with its parameters, and the answer to it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError::Unreachable`], [`DeployError::Refused`], or [`DeployError::Answer`] when it is not JSON.
+    pub async fn cloudwatch(&self, action: &str, parameters: &Value) -> Result<Value, DeployError> {
+        self.json(&format!("GraniteServiceVersion20100801.{action}"), parameters).await?.json()
+    }
+
+    /// Any action of a service that is asked with a form and answers in XML, `DescribeSubnets` for one, and its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError::Unreachable`] or [`DeployError::Refused`].
+    pub async fn query(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, DeployError> {
         let mut form = vec![("Action".to_owned(), action)];
         form.extend(parameters.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         Ok(self.form(&form).await?.body())

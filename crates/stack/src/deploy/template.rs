@@ -14,7 +14,7 @@ const SOURCE: &str = "CodeUri: .";
 /// # Errors
 ///
 /// [`DeployError::Template`] when the template does not build one of them, or one is given or built twice.
-pub(super) fn point_at_code(template: &str, folder: &str, binaries: &[&str]) -> Result<String, DeployError> {
+pub fn point_at_code(template: &str, folder: &str, binaries: &[&str]) -> Result<String, DeployError> {
     let mut found = Vec::new();
     let mut binary = "";
     let mut pointed = String::with_capacity(template.len() + 64 * binaries.len());

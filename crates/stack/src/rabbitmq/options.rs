@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::certificate::Certificates;
 use crate::install::{RabbitmqTool, search_path};
@@ -17,6 +17,7 @@ pub struct Options {
     vhosts: Vec<String>,
     users: Vec<(String, String)>,
     settings: Vec<String>,
+    more: Map<String, Value>,
 }
 
 impl Options {
@@ -48,8 +49,21 @@ impl Options {
         self
     }
 
+    /// Has it begin with queues, policies and the like of the virtual host `/`, in the form in which they would be posted to
+    /// the management interface's `/api/definitions/%2F`.
+    #[must_use]
+    pub fn definitions(mut self, kinds: Map<String, Value>) -> Self {
+        for (kind, mut list) in kinds {
+            for item in list.as_array_mut().into_iter().flatten() {
+                item["vhost"] = "/".into();
+            }
+            self.more.insert(kind, list);
+        }
+        self
+    }
+
     /// Users, virtual hosts and rights, imported when it starts: `rabbitmqctl` takes a second a call.
-    fn definitions(&self) -> Value {
+    fn imported(&self) -> Value {
         let mut vhosts = vec!["/".to_owned()];
         vhosts.extend(self.vhosts.iter().cloned());
         let mut users = vec![(super::USER.to_owned(), super::PASSWORD.to_owned())];
@@ -66,7 +80,13 @@ impl Options {
             .map(|(name, password)| json!({ "name": name, "password": password, "tags": "" }))
             .collect();
         let vhosts: Vec<_> = vhosts.iter().map(|name| json!({ "name": name })).collect();
-        json!({ "users": users, "vhosts": vhosts, "permissions": permissions })
+        let mut all = self.more.clone();
+        all.extend([
+            ("users".to_owned(), users.into()),
+            ("vhosts".to_owned(), vhosts.into()),
+            ("permissions".to_owned(), permissions.into()),
+        ]);
+        all.into()
     }
 }
 
@@ -88,7 +108,7 @@ impl Place {
             fs::write(&path, text).map_err(|source| ServerError::File { action: "write", path, source })
         };
         write("rabbitmq.conf", self.settings(options))?;
-        write("definitions.json", options.definitions().to_string())?;
+        write("definitions.json", options.imported().to_string())?;
         // Both are read from /etc unless they are named.
         write("advanced.config", "[].\n".into())?;
         write("enabled_plugins", "[].\n".into())

@@ -1,0 +1,118 @@
+//! Why a schema could not be brought up to date, in sentences for whoever deploys.
+
+use std::time::Duration;
+
+use super::StoreError;
+
+/// The schema could not be brought up to date.
+///
+/// `Display` names the file and says what the server said. It speaks of the schema: where the server would quote a row, its
+/// text is left out.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The files cannot be read, or one is not named `NNNN_name.sql`.
+    #[error("the migrations cannot be read: {0}")]
+    Files(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another migration of this database is under way.
+    #[error("another migration of this database is under way and did not end within {} s", .waited.as_secs())]
+    Busy {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The server refused a statement of the bookkeeping.
+    #[error("the server refused the bookkeeping of the migrations with {refusal}")]
+    Refused {
+        /// What it said.
+        refusal: Refusal,
+    },
+    /// The server refused the first statement of a file. It may be tried again.
+    #[error("{file} failed with {refusal}; nothing of it was done")]
+    Failed {
+        /// Which.
+        file: String,
+        /// What the server said.
+        refusal: Refusal,
+    },
+    /// The server refused a later statement of a file.
+    #[error(
+        "{file} failed with {refusal}; its first {statements} statements were done. Undo or complete it by hand, then \
+         delete its row from _sqlx_migrations, or set success there"
+    )]
+    HalfDone {
+        /// Which.
+        file: String,
+        /// How many statements were done before.
+        statements: u32,
+        /// What the server said.
+        refusal: Refusal,
+    },
+    /// The connection broke in the middle of a file.
+    #[error("{file} was interrupted, and nobody knows how far it came: {source}")]
+    Interrupted {
+        /// Which.
+        file: String,
+        /// How it broke.
+        source: StoreError,
+    },
+    /// There was no time left to wait for a file's end. The server may go on with it.
+    #[error("{file} was still running when the time was over; the server may go on with it and finish it")]
+    OutOfTime {
+        /// Which.
+        file: String,
+    },
+    /// A file was begun before, and not seen to end.
+    #[error(
+        "{file} was begun before and not seen to end. Look whether its change is there; undo or complete it by hand, then \
+         delete its row from _sqlx_migrations, or set success there"
+    )]
+    Unfinished {
+        /// Which.
+        file: String,
+    },
+    /// A file was changed after it had been applied.
+    #[error("{file} was changed after it had been applied to this database; a later change is a new file")]
+    Changed {
+        /// Which.
+        file: String,
+    },
+    /// The database has a migration between those of this release that this release does not know.
+    #[error("the database has a migration {version} that belongs to no release of sendonce")]
+    Unknown {
+        /// Its number.
+        version: i64,
+    },
+}
+
+/// What the server said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("MySQL error {code}: {text}")]
+pub struct Refusal {
+    /// MySQL's error number.
+    pub code: u16,
+    /// The server's own words.
+    pub text: String,
+}
+
+impl Refusal {
+    /// `None`: it was not the server that said something.
+    pub(super) fn of(error: &sqlx::Error) -> Option<Self> {
+        let error = error.as_database_error()?.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+        let code = error.number();
+        let text = match code {
+            // A duplicate key, or a value that does not fit its new type: those quote the value, which may be an address.
+            1062 | 1264 | 1292 | 1366 | 1411 | 1525 | 1526 | 1586 | 1859 => {
+                "(the server's own words quote a row and are left out)"
+            }
+            _ => error.message(),
+        };
+        Some(Self { code, text: text.to_owned() })
+    }
+
+    /// Somebody else held the table, or the row.
+    pub(super) fn is_contention(&self) -> bool {
+        matches!(self.code, 1205 | 1213)
+    }
+}

@@ -1,0 +1,41 @@
+//! Bringing the schema up to date: the store's part on a real database, and the real binary of `migrate` between
+//! CloudFormation's requests and the place that takes its answers.
+
+mod desk;
+mod function;
+mod store;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
+
+use outbox::store::migrate::Migrations;
+use stack::{database::migrations_folder, install::workspace};
+
+/// Longer than any migration of an empty database takes.
+fn plenty() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+/// The files of `infra/migrations`, in order.
+fn files() -> Vec<String> {
+    let entries = fs::read_dir(migrations_folder()).expect("the folder");
+    let names: BTreeSet<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.into_iter().collect()
+}
+
+/// The binary brings along what the folder has, and the template's number makes CloudFormation ask for it.
+#[test]
+fn the_binary_and_the_template_know_the_latest_migration() {
+    let embedded = Migrations::embedded();
+    assert_eq!(embedded.names().collect::<Vec<_>>(), files());
+    let name = files().pop().expect("a migration");
+    let latest: i64 = name.split('_').next().and_then(|number| number.parse().ok()).expect("a number");
+    assert_eq!(embedded.latest(), latest);
+    let template = fs::read_to_string(workspace().join("template.yaml")).expect("the template");
+    let line = format!("\n      SchemaVersion: {latest}\n");
+    assert!(template.contains(&line), "template.yaml has another SchemaVersion than {latest}");
+}
