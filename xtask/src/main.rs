@@ -1,9 +1,16 @@
 //! The commands of the project, run as `cargo xtask …`.
 
+mod aws;
 mod bench;
 mod conformance;
 mod demo;
+mod deploy_local;
+mod executables;
+mod redrive;
+mod replay;
+mod step;
 mod test;
+mod verify;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -27,6 +34,10 @@ enum Task {
     Test(test::Args),
     Bench(bench::Args),
     Conformance(conformance::Args),
+    Replay(replay::Args),
+    DeployLocal(deploy_local::Args),
+    Redrive(redrive::Args),
+    Verify(verify::Args),
 }
 
 #[tokio::main]
@@ -36,6 +47,10 @@ async fn main() -> ExitCode {
         Task::Test(args) => test::run(args).await,
         Task::Bench(args) => bench::run(args).await,
         Task::Conformance(args) => conformance::run(args).await,
+        Task::DeployLocal(args) => deploy_local::run(args).await,
+        Task::Replay(args) => replay::run(args).await,
+        Task::Redrive(args) => redrive::run(args).await,
+        Task::Verify(args) => verify::run(args).await,
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {}", chain(&*error));

@@ -4,14 +4,14 @@
 //! time may use the build directory; their order lets each use what the one before it left there. The other lanes fetch
 //! tools and check what needs no compiler. Every step runs, whatever became of the others.
 
-mod step;
-
 use std::process::ExitCode;
 
 use stack::install;
 
-use self::step::{Steps, reason};
 use crate::Outcome;
+use crate::executables::executables;
+use crate::step::{self, Steps, reason};
+use crate::verify::templates;
 
 /// Which server the integration tests use; `tests/it/world.rs` reads it.
 const SERVER: &str = "SENDONCE_TEST_SERVER";
@@ -52,7 +52,21 @@ fn code(steps: &Steps) {
     // After the lints, which left the metadata of every dependency behind.
     steps.command("documentation", workspace("doc").arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings"));
     build(steps);
-    steps.shown("tests", workspace("test").arg("--no-fail-fast").env(SERVER, "mariadb"));
+    std::thread::scope(|scope| {
+        // It waits for most of its time, and what it needs is built.
+        scope.spawn(|| deploy(steps));
+        steps.shown("tests", workspace("test").arg("--no-fail-fast").env(SERVER, "mariadb"));
+    });
+}
+
+/// The template through the SAM command line into ministack, and away again.
+fn deploy(steps: &Steps) {
+    steps.run("deploy-local --short", || {
+        // Not this very file, which the build may have replaced.
+        let built = executables(["xtask"]).map_err(|error| error.to_string())?;
+        let xtask = built.get("xtask").ok_or("cargo built no xtask")?;
+        step::succeed(install::in_workspace(xtask).args(["deploy-local", "--short"]))
+    });
 }
 
 /// Builds the tests, and the functions' binaries that they start.
@@ -84,7 +98,7 @@ fn dependencies(steps: &Steps) {
 fn template(steps: &Steps) {
     steps.run("template: cfn-lint", || {
         let tool = install::cfn_lint().map_err(reason)?;
-        step::succeed(install::in_workspace(tool.cfn_lint).arg("template.yaml"))
+        step::succeed(install::in_workspace(tool.cfn_lint).args(templates()?))
     });
     steps.run("template: sam validate", || {
         let tool = install::sam().map_err(reason)?;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The steps of one run.
-pub(super) struct Steps {
+pub(crate) struct Steps {
     began: Instant,
     done: Mutex<Vec<Step>>,
 }
@@ -29,12 +29,12 @@ enum Ending {
 }
 
 impl Steps {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { began: Instant::now(), done: Mutex::new(Vec::new()) }
     }
 
     /// Runs one step; an error is all there is to know about its failure.
-    pub(super) fn run(&self, name: &'static str, work: impl FnOnce() -> Result<(), String>) {
+    pub(crate) fn run(&self, name: &'static str, work: impl FnOnce() -> Result<(), String>) {
         let (after, began) = (self.began.elapsed(), Instant::now());
         let result = work();
         let ending = if result.is_ok() { Ending::Passed } else { Ending::Failed };
@@ -42,12 +42,12 @@ impl Steps {
     }
 
     /// Runs a command as a step, showing what it prints only when it fails.
-    pub(super) fn command(&self, name: &'static str, command: &mut Command) {
+    pub(crate) fn command(&self, name: &'static str, command: &mut Command) {
         self.run(name, || succeed(command));
     }
 
     /// Runs a command as a step, passing on what it prints, line by line.
-    pub(super) fn shown(&self, name: &'static str, command: &mut Command) {
+    pub(crate) fn shown(&self, name: &'static str, command: &mut Command) {
         self.run(name, || {
             let (mut child, output) = start(command)?;
             for line in BufReader::new(output).split(b'\n') {
@@ -62,7 +62,7 @@ impl Steps {
     }
 
     /// Notes that a step was left out.
-    pub(super) fn skip(&self, name: &'static str, why: &str) {
+    pub(crate) fn skip(&self, name: &'static str, why: &str) {
         let step = Step { name, after: self.began.elapsed(), took: Duration::ZERO, ending: Ending::Skipped };
         self.note(step, Some(why));
     }
@@ -77,7 +77,7 @@ impl Steps {
     }
 
     /// Prints the table of all steps in the order they began; fails if any of them did.
-    pub(super) fn finish(self) -> ExitCode {
+    pub(crate) fn finish(self) -> ExitCode {
         let mut steps = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         steps.sort_by_key(|step| step.after);
         println!("\n{:8} {:24} {:>9}", "", "step", "seconds");
@@ -102,7 +102,7 @@ impl fmt::Display for Step {
 }
 
 /// Runs a command to its end. The error is all that it printed.
-pub(super) fn succeed(command: &mut Command) -> Result<(), String> {
+pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
     let (mut child, mut output) = start(command)?;
     let mut text = Vec::new();
     let read = output.read_to_end(&mut text);
@@ -125,6 +125,6 @@ fn start(command: &mut Command) -> Result<(Child, PipeReader), String> {
 }
 
 /// An error with its causes.
-pub(super) fn reason(error: impl Error + 'static) -> String {
+pub(crate) fn reason(error: impl Error + 'static) -> String {
     crate::chain(&error)
 }
