@@ -18,7 +18,7 @@ from cfripper.config.filter import Filter
 from cfripper.config.pluggy.utils import get_all_rules
 from cfripper.model.enums import RuleMode
 from cfripper.rule_processor import RuleProcessor
-from samtranslator.translator.transform import transform
+from expand import expanded
 from samtranslator.yaml_helper import yaml_parse
 
 NOTHING = {"Ref": "AWS::NoValue"}
@@ -44,19 +44,6 @@ ANSWERED = [
         "account because Lambda or CloudFormation is who asks; it names the one action, and what may be reached by it.",
     ),
 ]
-
-
-def expanded(template):
-    """The template as CloudFormation gets it."""
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            # The source is put in its place by `sam build`.
-            resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    if "Transform" in template:
-        parameters = {name: parameter.get("Default", name) for name, parameter in template["Parameters"].items()}
-        managed_policies = type("None", (), {"load": staticmethod(dict)})()
-        template = transform(template, parameters, managed_policies)
-    return json.loads(json.dumps(template))
 
 
 def decided(value, branch, parameters):
@@ -95,7 +82,7 @@ def main(paths):
     logging.disable(logging.WARNING)
     found = []
     for path in paths:
-        template = expanded(yaml_parse(Path(path).read_text(encoding="utf-8")))
+        template = expanded(yaml_parse(Path(path).read_text(encoding="utf-8")), {})
         found += sorted({f"{path}: {text}" for branch in (1, 2) for text in findings(template, branch)})
     for line in found:
         print(line)

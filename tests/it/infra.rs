@@ -7,6 +7,7 @@ mod broker;
 mod database;
 mod network;
 mod observability;
+mod rds_ca;
 
 use std::{collections::BTreeMap, fs};
 

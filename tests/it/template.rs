@@ -1,7 +1,10 @@
 //! `template.yaml` itself, deployed into ministack with the real binaries: what must be wired is, and what a parameter says
 //! arrives.
 
+mod canary;
+mod database;
 mod migrate;
+mod network;
 mod rabbitmq;
 mod wiring;
 
@@ -61,7 +64,9 @@ impl Deployed {
         let template = std::fs::read_to_string(workspace().join("template.yaml")).expect("the template");
         let identity = format!("arn:aws:ses:eu-west-1:{ACCOUNT}:identity/shop.example");
         let mut parameters = vec![
+            ("Database", "url"),
             ("DatabaseUrl", database.url()),
+            ("MigrateSchema", "no"),
             ("DatabaseTls", "verify"),
             ("DatabaseCaFile", server.ca_file().to_str().expect("UTF-8")),
             ("SesIdentityArns", &identity),
@@ -69,6 +74,7 @@ impl Deployed {
             ("LogLevel", "debug"),
             ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
         ];
+        parameters.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         parameters.extend(more);
         let archive = |binary: &&'static str| {
             let executable = std::fs::read(function_binary(binary)).expect("it was built");

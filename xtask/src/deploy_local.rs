@@ -36,8 +36,6 @@ const BUCKET: &str = "sendonce-deploy-local";
 
 const REGION: &str = "eu-west-1";
 const DOMAIN: &str = "shop.example";
-const CONFIGURATION_SET: &str = "shop-events";
-
 /// A first invocation of a binary that was not optimized takes a second.
 const SENT_WITHIN: Duration = Duration::from_mins(1);
 
@@ -143,7 +141,8 @@ impl Local {
         let mail = async {
             let ses = Ses::start().await?;
             ses.verified_senders(Some(&[DOMAIN]));
-            ses.configuration_sets(Some(&[CONFIGURATION_SET]));
+            // The one that the deployment makes, which is named after it.
+            ses.configuration_sets(Some(&[STACK]));
             let inbox = Inbox::start().await?;
             let front = Front::start(&ses, &inbox).await?;
             let options = ministack::Options::default().region(REGION).ses_endpoint(front.endpoint());
@@ -160,12 +159,15 @@ impl Local {
         let ca_file =
             self.server.ca_file().to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
         Ok(vec![
+            ("Database", "url".to_owned()),
             ("DatabaseUrl", self.database.url().to_owned()),
             ("MigrateDatabaseUrl", self.database.url().to_owned()),
             ("DatabaseTls", "verify".to_owned()),
             ("DatabaseCaFile", ca_file.to_owned()),
             ("SesIdentityArns", format!("arn:aws:ses:{REGION}:{ACCOUNT}:identity/{DOMAIN}")),
-            ("ConfigurationSet", CONFIGURATION_SET.to_owned()),
+            // More than the sum of what may be connected at the same time, and less than the server allows.
+            ("DatabaseMaxConnections", "100".to_owned()),
+            ("Network", "made".to_owned()),
             ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
         ])
     }

@@ -4,7 +4,7 @@
 //! this takes half a second. What it does differently from AWS, or must because ministack does:
 //!
 //! - The code of each function is uploaded first and its `CodeUri: .`, which `sam build` would replace, is replaced by
-//!   the address in S3. Nothing else of the template is touched.
+//!   the address in S3; so are nested templates and the folders of layers. Nothing else of the template is touched.
 //! - A function whose code ministack cannot find is created all the same and answers with a mock. So the code that each
 //!   function has is compared with the code that was uploaded. Which functions there are is the parameters' to decide: a
 //!   function that a condition leaves out needs no code.
@@ -16,6 +16,7 @@ mod archive;
 mod function;
 mod inventory;
 mod queue;
+mod secret;
 mod template;
 mod wire;
 
@@ -25,14 +26,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use self::wire::{Answer, texts};
 pub use self::{
     archive::{Archive, ArchiveError},
     inventory::Resource,
     queue::Depth,
     template::point_at_code,
 };
-use crate::ministack::Ministack;
+use self::{
+    template::{Upload, point_at_uploads},
+    wire::{Answer, texts},
+};
+use crate::{install::workspace, ministack::Ministack};
 
 const BUCKET: &str = "sendonce-code";
 
@@ -47,6 +51,14 @@ pub enum DeployError {
     #[error("ministack did not answer {what}")]
     Unreachable {
         /// What was asked.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What the template names in the repository is not there.
+    #[error("the template names {what}, which cannot be read")]
+    Unreadable {
+        /// Its path.
         what: String,
         /// What the system said.
         source: std::io::Error,
@@ -160,6 +172,7 @@ impl Cloud {
         for (binary, code) in application.code {
             self.put(&format!("/{BUCKET}/{binary}.zip"), code.bytes()).await?;
         }
+        let template = self.upload(&template).await?;
         self.create(application, template).await?;
         let outputs = self.outputs(application.stack).await?;
         self.check_functions(application.stack, &binaries).await?;
@@ -168,6 +181,30 @@ impl Cloud {
         }
         self.repair_mappings().await?;
         Ok(outputs)
+    }
+
+    /// Uploads what else of the repository the template names, and points it there.
+    async fn upload(&self, template: &str) -> Result<String, DeployError> {
+        let url = format!("http://127.0.0.1:{}/{BUCKET}", self.port);
+        let (template, uploads) = point_at_uploads(template, &url, &format!("s3://{BUCKET}"));
+        let unreadable = |path: &str| {
+            let what = path.to_owned();
+            move |source| DeployError::Unreadable { what, source }
+        };
+        for upload in uploads {
+            match upload {
+                Upload::Nested(path) => {
+                    let text = std::fs::read(workspace().join(&path)).map_err(unreadable(&path))?;
+                    self.put(&format!("/{BUCKET}/{path}"), text.into()).await?;
+                }
+                Upload::Layer(path) => {
+                    let archive = Archive::of_folder(&workspace().join(&path));
+                    let archive = archive.map_err(std::io::Error::other).map_err(unreadable(&path))?;
+                    self.put(&format!("/{BUCKET}/{path}.zip"), archive.bytes()).await?;
+                }
+            }
+        }
+        Ok(template)
     }
 
     async fn create(&self, application: &Application<'_>, template: String) -> Result<(), DeployError> {
@@ -180,6 +217,7 @@ impl Cloud {
             ("StackName".to_owned(), application.stack),
             ("TemplateURL".to_owned(), &template),
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"),
+            ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND"),
         ];
         for (index, (name, value)) in application.parameters.iter().enumerate() {
             let member = format!("Parameters.member.{}", index + 1);

@@ -66,7 +66,11 @@ async fn nobody_talks_but_those_who_must() {
     region.deploy("other", &file(TEMPLATE), &parameters).await.expect("it deploys");
     let mut expected: BTreeSet<String> =
         lines(&closed).iter().map(|line| line.replace("3306", "3307").replace(VPC, "10.80.0.0/20")).collect();
-    expected.extend(lines(&["Functions out 443 pl-6da54004", "Database in 3307 10.1.0.0/16"]));
+    expected.extend(lines(&[
+        "Functions out 443 pl-6da54004",
+        "Functions out 3307 10.1.0.0/16",
+        "Database in 3307 10.1.0.0/16",
+    ]));
     assert_eq!(rules(&region, "other").await, expected);
     assert_eq!(zones(&region, "other").await, ["10.80.0.0/24 eu-west-1b", "10.80.1.0/24 eu-west-1c"]);
 }

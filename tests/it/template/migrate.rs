@@ -17,7 +17,13 @@ async fn a_deploy_brings_the_schema_before_anything_needs_it() {
     let server = Server::start(Options::new(flavor())).await.expect("the server starts");
     let database = empty_for_migrate(&server).await;
     let url = database.url_of("migrate");
-    let shop = Deployed::on(server, database, &WITH_MIGRATE, &[("MigrateDatabaseUrl", &url)]).await;
+    let shop = Deployed::on(
+        server,
+        database,
+        &WITH_MIGRATE,
+        &[("MigrateSchema", "yes"), ("MigrateDatabaseUrl", &url)],
+    )
+    .await;
     let shop = shop.unwrap_or_else(|error| panic!("it deploys: {error}"));
     shop.insert(1, "pending").await;
     let unheard = "UPDATE email SET due_at = UTC_TIMESTAMP(6) - INTERVAL 3 MINUTE";
@@ -30,7 +36,9 @@ async fn a_deploy_brings_the_schema_before_anything_needs_it() {
     assert_eq!(again["applied"], json!([]), "{again}");
     let variables = shop.cloud.variables("shop-migrate").await.expect("variables");
     let names: Vec<&str> = variables.keys().map(String::as_str).collect();
-    assert_eq!(names, ["DATABASE_CA_FILE", "DATABASE_TLS", "DATABASE_URL", "LOG_LEVEL"]);
+    let expected =
+        ["DATABASE_AUTH", "DATABASE_CA_FILE", "DATABASE_TLS", "DATABASE_URL", "LOG_LEVEL", "STACK_NAME"];
+    assert_eq!(names, expected);
 }
 
 #[tokio::test]
@@ -39,7 +47,13 @@ async fn a_failed_migration_fails_the_deploy_with_its_message() {
     let database = empty_for_migrate(&server).await;
     database.admin().execute("CREATE TABLE email (id INT)").await.expect("a table in the way");
     let url = database.url_of("migrate");
-    let refused = Deployed::on(server, database, &WITH_MIGRATE, &[("MigrateDatabaseUrl", &url)]).await;
+    let refused = Deployed::on(
+        server,
+        database,
+        &WITH_MIGRATE,
+        &[("MigrateSchema", "yes"), ("MigrateDatabaseUrl", &url)],
+    )
+    .await;
     let Err(DeployError::Stack { events, .. }) = refused else { panic!("it should have failed") };
     assert!(events.contains("0001_schema.sql failed with MySQL error 1050"), "{events}");
     assert!(!events.contains("DispatchSqsFunction: CREATE_COMPLETE"), "{events}");
@@ -55,7 +69,7 @@ fn what_has_a_database_waits_for_the_schema() {
         let is_function =
             |line: &&str| line.starts_with("  ") && line.ends_with("Function:") && !line.starts_with("   ");
         let Some(name) = block.lines().find(is_function) else { continue };
-        if block.contains("          DATABASE_URL: !Ref DatabaseUrl\n") {
+        if block.contains("            - !Ref DatabaseUrl\n") {
             connected.push(name.trim());
         }
         if block

@@ -31,7 +31,7 @@ async fn a_doorbell_of_rabbitmq_is_answered_through_either_function() {
         shop.insert(id, "pending").await;
     }
     let poison = event("rabbitmq_poison_in_the_middle.json");
-    shop.cloud.invoke(&shop.outputs["DispatchRabbitmqFunctionName"], &poison).await.expect("it answers");
+    shop.cloud.invoke(&shop.outputs["DispatchRabbitmqFunctionArn"], &poison).await.expect("it answers");
     for id in [516, 518, 519] {
         assert_eq!((shop.state(id).await.as_str(), shop.ses.times_taken(id)), ("sent", 1));
     }
@@ -45,7 +45,7 @@ async fn a_doorbell_of_rabbitmq_is_answered_through_either_function() {
         shop.insert(id, "pending").await;
     }
     let lanes = event("rabbitmq_lane_header.json");
-    shop.cloud.invoke(&shop.outputs["RelayRabbitmqFunctionName"], &lanes).await.expect("it answers");
+    shop.cloud.invoke(&shop.outputs["RelayRabbitmqFunctionArn"], &lanes).await.expect("it answers");
     for id in [506, 507, 508, 509, 510, 511] {
         shop.becomes(id, "sent").await;
         assert_eq!(shop.ses.times_taken(id), 1);
@@ -57,7 +57,10 @@ async fn a_doorbell_of_rabbitmq_is_answered_through_either_function() {
     // Only an invocation tells that a variable is right, and only a look that there is none too many.
     let relay = shop.cloud.variables("shop-relay-rabbitmq").await.expect("variables");
     let names: Vec<&str> = relay.keys().map(String::as_str).collect();
-    assert_eq!(names, ["BULK_QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "LOG_LEVEL", "URGENT_QUEUE_URL"]);
+    assert_eq!(
+        names,
+        ["BULK_QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "LOG_LEVEL", "STACK_NAME", "URGENT_QUEUE_URL"]
+    );
     let mut dispatch = shop.cloud.variables("shop-dispatch-rabbitmq").await.expect("variables");
     for (variable, output) in [
         ("URGENT_QUEUE_URL", "UrgentQueueUrl"),

@@ -78,8 +78,8 @@ impl Stage {
         let Mail { ses, inbox, front } = mail;
         ses.emit_events_to(ministack.endpoint(), events);
         let bridges = [
-            broker.bridge(&bridge, RELAYED, RELAY_RABBITMQ, &ministack)?,
-            broker.bridge(&bridge, DISPATCHED, DISPATCH_RABBITMQ, &ministack)?,
+            broker.bridge(&bridge, RELAYED, &outputs["RelayRabbitmqFunctionArn"], &ministack)?,
+            broker.bridge(&bridge, DISPATCHED, &outputs["DispatchRabbitmqFunctionArn"], &ministack)?,
         ];
         let worker = functions.into_iter().next().ok_or("nothing was built")?.executable;
         Ok(Self { server, database, ses, inbox, front, ministack, cloud, broker, bridges, worker, outputs })
@@ -155,7 +155,9 @@ async fn deploy(
     let ca_file = server.ca_file().to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
     let identity = format!("arn:aws:ses:eu-west-1:{ACCOUNT}:identity/{DOMAIN}");
     let parameters = [
+        ("Database", "url"),
         ("DatabaseUrl", database.url()),
+        ("MigrateSchema", "no"),
         ("DatabaseTls", "verify"),
         ("DatabaseCaFile", ca_file),
         ("SesIdentityArns", &identity),

@@ -15,8 +15,14 @@ use crate::executables::executables;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// `sam delete`, as it must be for an S3 that is not Amazon's.
+const DELETE: &str = include_str!("sam_delete.py");
+
 /// How the template says what a function's binary is.
 const BINARY: &str = "Binary: ";
+
+/// What the template makes a layer of.
+const LAYER: &str = "infra/rds-ca";
 
 /// The command line, and where it works.
 #[derive(Clone)]
@@ -72,8 +78,9 @@ impl Sam {
             fs::write(folder.join(format!("{binary}.zip")), Archive::of_function(b"")?.bytes())?;
         }
         fs::write(folder.join("template.yaml"), point_at_code(&template, ".", &binaries)?)?;
-        // The nested stacks stand beside it.
-        copy_templates(&workspace().join("infra"), &folder.join("infra"))
+        // The nested stacks stand beside it, and the content of the layer.
+        copy_templates(&workspace().join("infra"), &folder.join("infra"))?;
+        copy_folder(&workspace().join(LAYER), &folder.join(LAYER))
     }
 
     /// `sam deploy` of what was built.
@@ -85,7 +92,9 @@ impl Sam {
     ) -> Result<(), Failure> {
         let mut deploy = self.command("deploy");
         deploy.arg("--template-file").arg(self.built().join("template.yaml"));
-        deploy.args(["--stack-name", stack, "--s3-bucket", bucket, "--capabilities", "CAPABILITY_IAM"]);
+        deploy.args(["--stack-name", stack, "--s3-bucket", bucket, "--capabilities"]);
+        // The second because the root has a transform and nested stacks.
+        deploy.args(["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]);
         deploy.args(["--no-confirm-changeset", "--no-progressbar"]);
         deploy.arg("--parameter-overrides").args(overrides(parameters));
         finished(&mut deploy)
@@ -93,13 +102,20 @@ impl Sam {
 
     /// `sam delete`, with what was uploaded.
     pub(super) fn delete(&self, stack: &str, bucket: &str) -> Result<(), Failure> {
-        finished(self.command("delete").args(["--stack-name", stack, "--s3-bucket", bucket, "--no-prompts"]))
+        let mut delete = in_workspace(self.tool.bin.join("python"));
+        delete.args(["-c", DELETE]);
+        finished(self.kept_here(delete).args(["--stack-name", stack, "--s3-bucket", bucket, "--no-prompts"]))
     }
 
-    /// One of its commands, which can reach ministack and nothing else: no profile, no endpoint of a service, no setting
-    /// of the repository's or the user's.
     fn command(&self, name: &str) -> Command {
         let mut command = in_workspace(&self.tool.sam);
+        command.arg(name);
+        self.kept_here(command)
+    }
+
+    /// A command that can reach ministack and nothing else: no profile, no endpoint of a service, no setting of the
+    /// repository's or the user's.
+    fn kept_here(&self, mut command: Command) -> Command {
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("AWS_") {
                 command.env_remove(variable);
@@ -108,7 +124,6 @@ impl Sam {
         let home = self.folder.join("sam");
         let nothing = home.join("nothing");
         command
-            .arg(name)
             .arg("--config-file")
             .arg(home.join("samconfig.toml"))
             .args(["--region", REGION])
@@ -133,6 +148,20 @@ fn path_with(bin: &Path) -> std::ffi::OsString {
 
 fn overrides(parameters: &[(&'static str, String)]) -> impl Iterator<Item = String> {
     parameters.iter().map(|(name, value)| format!("{name}=\"{value}\""))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 fn copy_templates(from: &Path, to: &Path) -> Result<(), Failure> {

@@ -68,6 +68,11 @@ impl Cloud {
         add("log group", names(&groups["logGroups"], "logGroupName"));
         let rules = self.json("AWSEvents.ListRules", &json!({})).await?.json()?;
         add("rule", names(&rules["Rules"], "Name"));
+        let layers = self.get("/2018-10-31/layers").await?.json()?;
+        add("layer", names(&layers["Layers"], "LayerName"));
+        let sets = self.get("/v2/email/configuration-sets").await?.json()?;
+        let sets = sets["ConfigurationSets"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        add("configuration set", sets.map(str::to_owned).collect());
         for bucket in buckets {
             let objects = self.get(&format!("/{bucket}?list-type=2")).await?.body();
             add("object", texts(&objects, "Key"));
@@ -109,6 +114,14 @@ Resources:
         Q: { Type: SQS, Properties: { Queue: !GetAtt Q.Arn } }
         R: { Type: EventBridgeRule, Properties: { Pattern: { source: [shop] } } }
         S: { Type: ScheduleV2, Properties: { Name: s-s, ScheduleExpression: rate(1 hour) } }
+  C:
+    Type: AWS::SES::ConfigurationSet
+    Properties: { Name: s-c }
+  L:
+    Type: AWS::Serverless::LayerVersion
+    Properties:
+      LayerName: s-l
+      ContentUri: infra/rds-ca
   T:
     Type: AWS::SNS::Topic
   A:
@@ -152,6 +165,8 @@ Resources:
             "schedule s-s",
             "topic ",
             "alarm s-a",
+            "layer s-l",
+            "configuration set s-c",
             "object key",
         ] {
             assert!(made.iter().any(|made| made.starts_with(sort)), "{sort}: {made:?}");

@@ -46,7 +46,7 @@ impl Cloud {
         }
     }
 
-    /// The statements of a role's own policies.
+    /// The statements of a role's own policies, and of those that are attached to it.
     ///
     /// # Errors
     ///
@@ -57,6 +57,10 @@ impl Cloud {
         for name in texts(&names, "member") {
             let policy = self.query("GetRolePolicy", &[("RoleName", role), ("PolicyName", &name)]).await?;
             statements.extend(statements_of(&policy, "PolicyDocument"));
+        }
+        let attached = self.query("ListAttachedRolePolicies", &[("RoleName", role)]).await?;
+        for arn in texts(&attached, "PolicyArn") {
+            statements.extend(self.policy_statements(&arn).await?);
         }
         Ok(statements)
     }

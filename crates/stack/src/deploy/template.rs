@@ -1,4 +1,4 @@
-//! The one thing in which a deployed template differs from the one in the repository.
+//! In what a deployed template differs from the one in the repository: where its code is, and what else is uploaded.
 
 use std::collections::BTreeSet;
 
@@ -40,9 +40,50 @@ pub fn point_at_code(template: &str, folder: &str, binaries: &[&str]) -> Result<
     Err(DeployError::Template { found: owned(&found), given: owned(binaries) })
 }
 
+const NESTED: &str = "TemplateURL: ";
+const LAYER: &str = "ContentUri: ";
+
+/// What else of the repository a template names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// The file of a nested stack's template.
+    Nested(String),
+    /// The folder of a layer.
+    Layer(String),
+}
+
+/// Replaces the path of each nested template and of each layer by the place that it is uploaded to, as `sam package` does:
+/// `infra/a.yaml` becomes `url/infra/a.yaml`, and the folder `infra/b` becomes `s3/infra/b.zip`. Returns what that is.
+pub(super) fn point_at_uploads(template: &str, url: &str, s3: &str) -> (String, Vec<Upload>) {
+    let mut uploads = Vec::new();
+    let mut pointed = String::with_capacity(template.len() + 1024);
+    for line in template.split_inclusive('\n') {
+        let text = line.trim();
+        if let Some(path) = text.strip_prefix(NESTED) {
+            uploads.push(Upload::Nested(path.to_owned()));
+            pointed += &line.replace(text, &format!("{NESTED}{url}/{path}"));
+        } else if let Some(path) = text.strip_prefix(LAYER) {
+            uploads.push(Upload::Layer(path.to_owned()));
+            pointed += &line.replace(text, &format!("{LAYER}{s3}/{path}.zip"));
+        } else {
+            pointed += line;
+        }
+    }
+    (pointed, uploads)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{DeployError, point_at_code};
+    use super::{DeployError, Upload, point_at_code, point_at_uploads};
+
+    #[test]
+    fn what_is_uploaded_besides_code_is_pointed_at_and_named() {
+        let template = "a:\n  TemplateURL: infra/a.yaml\n  # TemplateURL: no\nb:\n    ContentUri: infra/b\n";
+        let (pointed, uploads) = point_at_uploads(template, "http://h/k", "s3://k");
+        let expected = template.replacen(" infra/a.yaml", " http://h/k/infra/a.yaml", 1);
+        assert_eq!(pointed, expected.replacen(" infra/b\n", " s3://k/infra/b.zip\n", 1));
+        assert_eq!(uploads, [Upload::Nested("infra/a.yaml".into()), Upload::Layer("infra/b".into())]);
+    }
 
     const TWO: &str =
         "a:\n  Binary: one\n  CodeUri: .\nb:\n  Binary: two\n  # why\n  CodeUri: .\nc: CodeUri: .x\n";
