@@ -6,6 +6,9 @@ use std::process::Command;
 use super::{InstallError, brought, find_program, lock, run, say};
 
 /// The MariaDB server of Debian's `mariadb-server-core`: programs only, nothing that starts by itself.
+///
+/// `mariadb-install-db` does nothing without `my_print_defaults`, which Debian's 10.11.14 keeps in `mariadb-client-core`
+/// and depends on from neither; elsewhere it comes with the server.
 #[derive(Debug, Clone)]
 pub struct MariaDbTool {
     /// `mariadbd`.
@@ -20,10 +23,12 @@ pub struct MariaDbTool {
 ///
 /// [`InstallError`] when it is not here and cannot be installed.
 pub fn mariadb() -> Result<MariaDbTool, InstallError> {
-    Ok(MariaDbTool {
+    let tool = MariaDbTool {
         server: program("mariadbd", "mariadb-server-core")?,
         install_db: program("mariadb-install-db", "mariadb-server-core")?,
-    })
+    };
+    program("my_print_defaults", "mariadb-client-core")?;
+    Ok(tool)
 }
 
 /// What runs programs for arm64 on another machine.
