@@ -25,6 +25,8 @@ async fn the_way_to_the_database_falls_silent_between_messages() {
             scene.old.proxy.blackhole(false);
         }
         scene.all_sent().await;
+        // Before the network goes, or its first message is caught by that too.
+        worker.handled(1).await;
     }
     scene.each_once(&ids).await;
     assert_eq!(way_in.counts().failed, 1);
