@@ -4,6 +4,7 @@
 //! time may use the build directory; their order lets each use what the one before it left there. The other lanes fetch
 //! tools and check what needs no compiler. Every step runs, whatever became of the others.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use stack::install;
@@ -22,10 +23,13 @@ pub(crate) struct Args {
     /// Instead, run the integration tests on Oracle's MySQL 9 (left out where it cannot be had)
     #[arg(long)]
     mysql: bool,
+    /// Use the MySQL server of this folder, laid out as a system's root with all its libraries (a container image's files)
+    #[arg(long, value_name = "FOLDER", requires = "mysql")]
+    mysql_root: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Args) -> Outcome {
-    let check = move || if args.mysql { mysql() } else { everything() };
+    let check = move || if args.mysql { mysql(args.mysql_root) } else { everything() };
     Ok(tokio::task::spawn_blocking(check).await?)
 }
 
@@ -109,25 +113,33 @@ fn template(steps: &Steps) {
     });
 }
 
-fn mysql() -> ExitCode {
+fn mysql(root: Option<PathBuf>) -> ExitCode {
     let steps = Steps::new();
-    match install::mysql() {
-        Ok(_) => {
-            build(&steps);
-            let mut tests = install::cargo();
-            tests.args([
-                "test",
-                "--workspace",
-                "--test",
-                "it",
-                "--no-fail-fast",
-                "--",
-                "--skip",
-                "architecture",
-            ]);
-            steps.shown("tests on MySQL", tests.env(SERVER, "mysql"));
+    let Some(root) = root else {
+        match install::mysql() {
+            Ok(_) => on_mysql(&steps, None),
+            Err(error) => {
+                steps.skip("tests on MySQL", &format!("no MySQL server can be had: {}", reason(error)));
+            }
         }
-        Err(error) => steps.skip("tests on MySQL", &format!("no MySQL server can be had: {}", reason(error))),
+        return steps.finish();
+    };
+    // Whoever names a server wants no other, and no test left out.
+    let found = std::path::absolute(&root).map_err(reason);
+    match found.and_then(|root| install::mysql_below(&root).map_err(reason).map(|_| root)) {
+        Ok(root) => on_mysql(&steps, Some(root)),
+        Err(error) => steps.run("tests on MySQL", || Err(format!("--mysql-root: {error}"))),
     }
     steps.finish()
+}
+
+fn on_mysql(steps: &Steps, root: Option<PathBuf>) {
+    build(steps);
+    let mut tests = install::cargo();
+    tests.args(["test", "--workspace", "--test", "it", "--no-fail-fast", "--", "--skip", "architecture"]);
+    tests.env(SERVER, "mysql");
+    if let Some(root) = root {
+        tests.env(install::MYSQL_ROOT, root);
+    }
+    steps.shown("tests on MySQL", &mut tests);
 }

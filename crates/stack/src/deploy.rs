@@ -162,6 +162,26 @@ impl Cloud {
         &self,
         application: &Application<'_>,
     ) -> Result<BTreeMap<String, String>, DeployError> {
+        self.bring(application, "CreateStack").await
+    }
+
+    /// The same with a stack that exists. One that fails is as it was before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::deploy`].
+    pub async fn update(
+        &self,
+        application: &Application<'_>,
+    ) -> Result<BTreeMap<String, String>, DeployError> {
+        self.bring(application, "UpdateStack").await
+    }
+
+    async fn bring(
+        &self,
+        application: &Application<'_>,
+        action: &str,
+    ) -> Result<BTreeMap<String, String>, DeployError> {
         let binaries: Vec<&str> = application.code.iter().map(|(binary, _)| *binary).collect();
         let template = point_at_code(application.template, &format!("s3://{BUCKET}"), &binaries)?;
         match self.put(&format!("/{BUCKET}"), Bytes::new()).await {
@@ -173,7 +193,7 @@ impl Cloud {
             self.put(&format!("/{BUCKET}/{binary}.zip"), code.bytes()).await?;
         }
         let template = self.upload(&template).await?;
-        self.create(application, template).await?;
+        self.put_template(application, template, action).await?;
         let outputs = self.outputs(application.stack).await?;
         self.check_functions(application.stack, &binaries).await?;
         for (binary, code) in application.code {
@@ -207,13 +227,18 @@ impl Cloud {
         Ok(template)
     }
 
-    async fn create(&self, application: &Application<'_>, template: String) -> Result<(), DeployError> {
+    async fn put_template(
+        &self,
+        application: &Application<'_>,
+        template: String,
+        action: &str,
+    ) -> Result<(), DeployError> {
         // As `sam deploy` does: within the request a template may have 50 KB, in S3 a megabyte.
         let place = format!("/{BUCKET}/{}.yaml", application.stack);
         self.put(&place, template.into()).await?;
         let template = format!("http://127.0.0.1:{}{place}", self.port);
         let mut form = vec![
-            ("Action".to_owned(), "CreateStack"),
+            ("Action".to_owned(), action),
             ("StackName".to_owned(), application.stack),
             ("TemplateURL".to_owned(), &template),
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"),
@@ -237,14 +262,14 @@ impl Cloud {
         loop {
             let answer = self.about("DescribeStacks", stack).await?;
             let status = answer.text("StackStatus")?;
-            let is_over = status != "CREATE_IN_PROGRESS" || begun.elapsed() > CREATED_WITHIN;
-            if status == "CREATE_COMPLETE" {
+            let is_over = !status.ends_with("_IN_PROGRESS") || begun.elapsed() > CREATED_WITHIN;
+            if status == "CREATE_COMPLETE" || status == "UPDATE_COMPLETE" {
                 let body = answer.body();
                 return Ok(texts(&body, "OutputKey").into_iter().zip(texts(&body, "OutputValue")).collect());
             }
             if is_over {
                 let events = self.about("DescribeStackEvents", stack).await?.body();
-                return Err(DeployError::Stack { status, events: stack_events(&events) });
+                return Err(DeployError::Stack { status, events: stack_events(&events, stack) });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -316,14 +341,19 @@ impl Cloud {
     }
 }
 
-/// One line an event; ministack tells the newest first.
-fn stack_events(xml: &str) -> String {
+/// One line an event of the last deploy, and why; ministack tells the newest first.
+fn stack_events(xml: &str, stack: &str) -> String {
     let field = |name| texts(xml, name);
     let (ids, states) = (field("LogicalResourceId"), field("ResourceStatus"));
     let mut lines: Vec<String> =
         ids.iter().zip(&states).map(|(id, state)| format!("  {id}: {state}")).collect();
     lines.reverse();
-    lines.extend(field("ResourceStatusReason").into_iter().map(|reason| format!("  {reason}")));
+    let update = format!("  {stack}: UPDATE_IN_PROGRESS");
+    if let Some(last) = lines.iter().rposition(|line| *line == update) {
+        lines.drain(..last);
+    }
+    let reasons = field("ResourceStatusReason").into_iter().filter(|reason| !reason.is_empty());
+    lines.extend(reasons.map(|reason| format!("  {reason}")));
     lines.join("\n")
 }
 

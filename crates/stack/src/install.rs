@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 
 pub use self::apt::{MariaDbTool, QemuTool, mariadb, qemu_arm64};
 pub use self::cargo::{cargo, in_workspace};
-pub use self::mysql::{MysqlTool, mysql};
+pub use self::mysql::{MYSQL_ROOT, MysqlTool, mysql, mysql_below};
 pub use self::node::{InboxTool, inbox};
 pub use self::peers::{PostOfficeTool, post_office};
 pub use self::python::{

@@ -7,7 +7,8 @@
 //!
 //! Stand-ins only for what cannot run here or must be made to fail: [`ses`], a strict SES with scripted faults;
 //! [`runtime_api`], a Lambda Runtime API that steps, freezes and kills; [`lambda`], Lambda's `Invoke` in front of it;
-//! [`proxy`], which counts and cuts.
+//! [`secrets`], a Secrets Manager that can fail; [`rds`], which asks a client for its token; [`proxy`], which counts and
+//! cuts.
 
 mod certificate;
 pub mod database;
@@ -22,6 +23,8 @@ mod listen;
 pub mod ministack;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod rds;
 pub mod runtime_api;
+pub mod secrets;
 pub mod ses;
 pub mod supervisor;

@@ -29,7 +29,21 @@ impl Cloud {
     ///
     /// [`DeployError`].
     pub async fn variables(&self, function: &str) -> Result<BTreeMap<String, String>, DeployError> {
-        let answer = self.get(&format!("/2015-03-31/functions/{function}/configuration")).await?;
+        self.variables_of(function, "$LATEST").await
+    }
+
+    /// Those of a version or an alias of it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError`].
+    pub async fn variables_of(
+        &self,
+        function: &str,
+        qualifier: &str,
+    ) -> Result<BTreeMap<String, String>, DeployError> {
+        let path = format!("/2015-03-31/functions/{function}/configuration?Qualifier={qualifier}");
+        let answer = self.get(&path).await?;
         let found = answer.json()?;
         let Some(variables) = found["Environment"]["Variables"].as_object() else {
             return Err(answer.lacks("Environment"));

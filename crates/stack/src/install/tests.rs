@@ -116,3 +116,40 @@ fn every_tool_answers() {
         println!("{}: {}", program.display(), answer.trim());
     }
 }
+
+/// An image's files are laid out as Oracle's packages lay them out, and those bring libraries of their own.
+#[test]
+fn a_mysql_server_is_found_in_the_layout_of_debian_and_of_oracle() {
+    let loader = if cfg!(target_arch = "aarch64") { "ld-linux-aarch64.so.1" } else { "ld-linux-x86-64.so.2" };
+    let root = tempfile::tempdir().unwrap();
+    let make = |path: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    };
+    let loader_file = format!("usr/lib64/{loader}");
+    for file in [
+        "usr/sbin/mysqld",
+        "usr/lib64/mysql/private/libprotobuf-lite.so",
+        &loader_file,
+        "usr/lib64/mysql/plugin/one.so",
+    ] {
+        make(file);
+        assert!(matches!(mysql_below(root.path()), Err(InstallError::Missing { .. })), "{file} is not all");
+    }
+    make("usr/share/mysql-8.4/english/errmsg.sys");
+
+    let tool = mysql_below(root.path()).unwrap();
+
+    let usr = root.path().join("usr").display().to_string();
+    assert_eq!(tool.loader.display().to_string(), format!("{usr}/lib64/{loader}"));
+    assert_eq!(tool.loader_args[1], format!("{usr}/lib64:{usr}/lib64/mysql/private"));
+    assert_eq!(
+        tool.path_args,
+        [
+            format!("--lc-messages-dir={usr}/share/mysql-8.4"),
+            format!("--character-sets-dir={usr}/share/mysql-8.4/charsets"),
+            format!("--plugin-dir={usr}/lib64/mysql/plugin"),
+        ]
+    );
+}
