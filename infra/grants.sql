@@ -2,6 +2,10 @@
 -- change what a producer wrote, feedback cannot read an address or a body, and only migrate may change the schema.
 -- tests/it/grants.rs takes each single right away and sees something fail; the tests of each function run as its user.
 --
+-- Where the stack makes the database (Database=made) you need not run it: the function migrate has this file in its binary
+-- and runs it at each deploy, the producer's section left out, with RDS IAM authentication for everybody. For that, every
+-- statement begins a line and ends one.
+--
 -- For MySQL 8.0, 8.4 and 9, Aurora MySQL 3, and MariaDB from 10.6. Before you run it, as an administrator:
 --
 -- 1. Replace the database's name, `shop`, everywhere. A `_` or `%` in it is a wildcard where the grant is on all tables
@@ -85,7 +89,9 @@ GRANT SELECT (id, email_id, kind, attempt_id), INSERT (email_id, at, kind, attem
     UPDATE (/*!80000 id */ /*M! email_id, at, kind, attempt_id, detail, dedup_key */)
     ON `shop`.`email_event` TO 'sendonce_feedback'@'%';
 
--- ── sendonce, the command line. Without the UPDATE and the INSERT: show, list, stats and every --dry-run ───────────────
+-- ── sendonce, the command line, and `cargo xtask redrive` ──────────────────────────────────────────────────────────────
+-- Without UPDATE and INSERT they still do all that only looks: show, list, stats, every --dry-run, and the whole of redrive,
+-- which changes queues and no row.
 
 CREATE USER IF NOT EXISTS 'sendonce_operator'@'%' IDENTIFIED BY '<password of operator>' REQUIRE SSL;
 GRANT SELECT ON `shop`.`email` TO 'sendonce_operator'@'%';
@@ -94,7 +100,7 @@ GRANT UPDATE (state, state_at, attempts, resends, first_attempt_at, lease_until,
 GRANT SELECT, INSERT (email_id, kind, attempt_id, detail) ON `shop`.`email_event` TO 'sendonce_operator'@'%';
 GRANT SELECT ON `shop`.`attachment` TO 'sendonce_operator'@'%';
 GRANT SELECT ON `shop`.`send_rate` TO 'sendonce_operator'@'%';
-GRANT SELECT ON `shop`.`lane` TO 'sendonce_operator'@'%';
+GRANT SELECT, UPDATE (rest_until, struck_at) ON `shop`.`lane` TO 'sendonce_operator'@'%';
 
 -- ── A producer. Your application has its user already: give these rights to that one, and leave out this one ───────────
 

@@ -43,7 +43,7 @@ const WITHOUT_DATABASE: [&str; 3] = ["doorbell", "relay-rabbitmq", "bridge"];
 #[test]
 fn pure_modules_know_no_input_or_output() {
     let outbox = crate_of("crates/outbox");
-    for module in ["email", "state", "retry", "mailer"] {
+    for module in ["email", "state", "retry", "mailer", "measure", "budget"] {
         outbox.inside(module).never_names(&WORLD);
         outbox.inside(module).never_names(&[
             "crate::store",
@@ -63,11 +63,20 @@ fn one_adapter_owns_each_library() {
     let outbox = crate_of("crates/outbox");
     outbox.outside("store").never_names(&["sqlx"]);
     outbox.outside("ses").never_names(&["aws_sdk_sesv2"]);
+    outbox.outside("meter").never_names(&["metrics"]);
+    outbox.inside("meter").never_names(&["crate::store", "crate::dispatch", "crate::line", "aws_"]);
     outbox.inside("store").never_names(&["crate::ses", "crate::dispatch", "aws_"]);
     outbox.inside("ses").never_names(&["crate::store", "crate::dispatch"]);
+    outbox.outside("credentials").never_names(&["aws_sigv4", "aws_smithy_http_client"]);
+    outbox.never_names(&["aws_sdk_secretsmanager"]);
+    outbox.inside("credentials").never_names(&["crate::ses", "crate::dispatch", "crate::config", "sqlx"]);
+    // The store asks whoever it is told to ask.
+    outbox.inside("store").never_names(&["crate::credentials"]);
     crate_of("crates/doorbell").outside("ring").never_names(&["aws_sdk_sqs"]);
     for function in functions() {
-        crate_of(&format!("functions/{function}")).never_names(&["sqlx", "aws_sdk_sesv2", "aws_sdk_sqs"]);
+        let function = crate_of(&format!("functions/{function}"));
+        function.never_names(&["sqlx", "aws_sdk_sesv2", "aws_sdk_sqs"]);
+        function.never_names(&["aws_sigv4", "aws_smithy", "outbox::credentials"]);
     }
 }
 
@@ -75,7 +84,7 @@ fn one_adapter_owns_each_library() {
 fn use_cases_know_the_store_and_the_ports() {
     for case in ["dispatch", "sweep", "feedback", "redrive"] {
         let case = crate_of("crates/outbox").inside(case);
-        case.never_names(&["crate::ses", "sqlx", "doorbell::ring::SqsBell"]);
+        case.never_names(&["crate::ses", "crate::credentials", "sqlx", "doorbell::ring::SqsBell"]);
         case.never_names(&AWS);
     }
 }
@@ -142,6 +151,7 @@ fn the_event_of_a_broker_is_read_without_input_or_output() {
         doorbell.inside(module).never_names(&["crate::ring", "crate::config", "crate::aws"]);
     }
     doorbell.inside("rabbitmq").never_names(&AWS);
+    doorbell.inside("trace").never_names(&WORLD);
     doorbell.inside("rabbitmq").never_names(&["crate::ring", "crate::config"]);
 }
 

@@ -4,6 +4,7 @@ mod broken;
 mod change;
 mod connection;
 mod list;
+mod pause;
 mod resolve;
 mod show;
 mod stats;

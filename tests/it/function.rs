@@ -86,7 +86,7 @@ impl Site {
 }
 
 /// An SQS event with these bodies.
-fn event(bodies: &[String]) -> Value {
+pub(crate) fn event(bodies: &[String]) -> Value {
     let records: Vec<_> = (0..)
         .zip(bodies)
         .map(|(serial, body)| {
@@ -106,11 +106,11 @@ fn event(bodies: &[String]) -> Value {
 }
 
 /// Rings once for `id`.
-async fn ring(environment: &Environment, id: u64) -> Value {
+pub(crate) async fn ring(environment: &Environment, id: u64) -> Value {
     environment.invoke_within(&event(&[id.to_string()]), Duration::from_secs(30)).await.response()
 }
 
 /// Nothing failed: an empty list.
-fn all_done() -> Value {
+pub(crate) fn all_done() -> Value {
     json!({"batchItemFailures": []})
 }

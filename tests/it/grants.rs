@@ -22,7 +22,7 @@ use crate::world::{Table, flavor, open, reach, soon};
 
 /// One right of a user: `UPDATE (state) ON email`, or `CREATE ON *`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
+pub(crate) struct Right {
     kind: String,
     column: Option<String>,
     table: Option<String>,
@@ -40,7 +40,7 @@ impl Right {
 }
 
 /// What a user may do in a database, as the server sees it.
-async fn rights(admin: &Admin, database: &str, user: &str) -> BTreeSet<Right> {
+pub(crate) async fn rights(admin: &Admin, database: &str, user: &str) -> BTreeSet<Right> {
     let pattern = database.replace('_', "\\\\_");
     let who = format!("grantee = '\\'sendonce_{user}\\'@\\'%\\''");
     let sql = format!(
@@ -109,6 +109,26 @@ async fn feedback_has_exactly_what_an_event_takes() {
 #[tokio::test]
 async fn operators_have_exactly_what_their_commands_take() {
     is_exactly_enough("operator", Exercise::Operator).await;
+}
+
+/// Of somebody who may look, and of `cargo xtask redrive`, which changes nothing but queues.
+#[tokio::test]
+async fn an_operator_who_only_looks_needs_no_right_to_write() {
+    let table = Table::new().await;
+    let rows = exercise::Rows::insert(&table).await;
+    let name = table.database.name();
+    for right in rights(table.server.admin(), name, "operator").await {
+        if right.kind != "SELECT" {
+            table.execute(&format!("REVOKE {} FROM 'sendonce_operator'@'%'", right.clause(name))).await;
+        }
+    }
+    let mut session = open(&reach(&table.database.url_of("operator"), Tls::Off)).await;
+    exercise::run(Exercise::Look, &mut session, &rows).await.expect("it only looks");
+    assert!(
+        exercise::run(Exercise::Operator, &mut session, &rows).await.is_err(),
+        "it may not change anything"
+    );
+    session.close().await;
 }
 
 /// What a producer wrote is nobody else's to change, and nobody but `migrate` has a right on all tables.

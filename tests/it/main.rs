@@ -3,10 +3,12 @@
 #![recursion_limit = "256"]
 
 mod architecture;
+mod auth;
 mod bridge;
 mod cli;
 mod conformance;
 mod dispatch;
+mod docs;
 mod feedback;
 mod function;
 mod grants;
@@ -18,6 +20,7 @@ mod rabbitmq;
 mod stage;
 mod store;
 mod sweep;
+mod telemetry;
 mod template;
 mod tools;
 mod world;

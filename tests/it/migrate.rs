@@ -1,9 +1,11 @@
 //! Bringing the schema up to date: the store's part on a real database, and the real binary of `migrate` between
 //! CloudFormation's requests and the place that takes its answers.
 
+mod connections;
 mod desk;
 mod function;
 mod store;
+mod users;
 
 use std::{
     collections::BTreeSet,

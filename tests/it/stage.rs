@@ -117,7 +117,7 @@ pub(crate) fn mailer(endpoint: &str) -> SesMailer {
 
 /// A doorbell for `id`, rung for the first time.
 pub(crate) fn doorbell(id: u64) -> Doorbell {
-    Doorbell { email_id: Ok(id), lane: Lane::Urgent, tries: 0, group: None }
+    Doorbell { email_id: Ok(id), lane: Lane::Urgent, tries: 0, group: None, trace: None }
 }
 
 /// A Lambda's usual half minute.

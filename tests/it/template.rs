@@ -6,6 +6,7 @@ mod database;
 mod migrate;
 mod network;
 mod rabbitmq;
+mod update;
 mod wiring;
 
 use std::{
@@ -24,12 +25,15 @@ use stack::{
 
 use crate::world::{flavor, function_binary};
 
-const BINARIES: [&str; 3] = ["dispatch-sqs", "sweep", "feedback"];
+const BINARIES: [&str; 4] = ["dispatch-sqs", "sweep", "feedback", "migrate"];
 const SWEEP: &str = "shop-sweep";
 const FEEDBACK: &str = "shop-feedback";
 const CONFIGURATION_SET: &str = "shop-events";
 
 struct Deployed {
+    /// As it was deployed last.
+    parameters: BTreeMap<String, String>,
+    code: Vec<(&'static str, Archive)>,
     database: Database,
     ses: Ses,
     cloud: Cloud,
@@ -63,7 +67,7 @@ impl Deployed {
         ses.emit_events_to(ministack.endpoint(), &[]);
         let template = std::fs::read_to_string(workspace().join("template.yaml")).expect("the template");
         let identity = format!("arn:aws:ses:eu-west-1:{ACCOUNT}:identity/shop.example");
-        let mut parameters = vec![
+        let mut parameters = BTreeMap::from([
             ("Database", "url"),
             ("DatabaseUrl", database.url()),
             ("MigrateSchema", "no"),
@@ -73,20 +77,48 @@ impl Deployed {
             ("ConfigurationSet", CONFIGURATION_SET),
             ("LogLevel", "debug"),
             ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
-        ];
-        parameters.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
-        parameters.extend(more);
+        ]);
+        parameters.extend(more.iter().copied());
         let archive = |binary: &&'static str| {
             let executable = std::fs::read(function_binary(binary)).expect("it was built");
             (*binary, Archive::of_function(&executable).expect("it fits"))
         };
-        let code: Vec<_> = binaries.iter().map(archive).collect();
-        let code: Vec<_> = code.iter().map(|(binary, archive)| (*binary, archive)).collect();
-        let application =
-            Application { stack: "shop", template: &template, parameters: &parameters, code: &code };
-        let cloud = Cloud::of(&ministack);
-        let outputs = cloud.deploy(&application).await?;
-        Ok(Self { database, ses, cloud, outputs, _server: server, _ministack: ministack })
+        let owned = parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut deployed = Self {
+            parameters: owned.collect(),
+            code: binaries.iter().map(archive).collect(),
+            database,
+            ses,
+            cloud: Cloud::of(&ministack),
+            outputs: BTreeMap::new(),
+            _server: server,
+            _ministack: ministack,
+        };
+        deployed.outputs = deployed.bring(&template, false).await?;
+        Ok(deployed)
+    }
+
+    /// Deploys once more, another template or other parameters.
+    async fn update(&mut self, template: &str, more: &[(&str, &str)]) -> Result<(), DeployError> {
+        let before = self.parameters.clone();
+        self.parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let brought = self.bring(template, true).await;
+        match brought {
+            Ok(outputs) => self.outputs = outputs,
+            Err(error) => {
+                self.parameters = before;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn bring(&self, template: &str, exists: bool) -> Result<BTreeMap<String, String>, DeployError> {
+        let parameters: Vec<_> =
+            self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let code: Vec<_> = self.code.iter().map(|(binary, archive)| (*binary, archive)).collect();
+        let application = Application { stack: "shop", template, parameters: &parameters, code: &code };
+        if exists { self.cloud.update(&application).await } else { self.cloud.deploy(&application).await }
     }
 
     async fn value(&self, sql: &str) -> String {

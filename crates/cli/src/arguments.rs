@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use outbox::{state::State, store::operator::When};
 
 use crate::when;
@@ -12,7 +12,8 @@ const ABOUT: &str = "Look at emails, and decide about those that nobody else can
 const AFTER: &str = "\
 Configuration: the same variables as the functions. DATABASE_URL=mysql://user:password@host:3306/name,
 DATABASE_TLS (verify or off), DATABASE_CA_FILE; ON_UNKNOWN, UNKNOWN_WAIT_S, MAX_RESENDS, MAX_AGE_S, MAX_SEND_RATE,
-URGENT_QUEUE_URL and BULK_QUEUE_URL as the functions have them. No AWS credentials are needed.
+URGENT_QUEUE_URL and BULK_QUEUE_URL as the functions have them. AWS credentials are needed only with DATABASE_AUTH=secret
+or iam, in variables.
 
 Times: 2026-05-04T12:30:00Z, or how long ago: 90s, 15m, 2h, 3d, 1w. Printed times are UTC.
 
@@ -47,6 +48,18 @@ Unknown emails are not retried but resolved: see sendonce resolve --help.";
 const CANCEL: &str = "\
 An email of which an earlier attempt may have arrived becomes unknown instead: cancelled would promise too much.
 The exit code is 0 only if every one was withdrawn.";
+
+const PAUSE: &str = "\
+Nothing of the lane is claimed and no attempt is used up; emails that are under way end as they would have. Doorbells are
+answered, and forgotten: when the pause is over, the sweep rings for what waits. Feedback goes on, and so do the sweep's other
+duties: an email whose expires_at passes, or that waits for longer than MAX_AGE_S, ends meanwhile.
+A pause of a lane that is paused already replaces that one. The pause is kept in the database: one that is restored or
+takes over knows it only if it was told.";
+
+const RESUME: &str = "\
+Rings for nothing itself: the next sweep does, within a minute or two, for the oldest first. A lane that rested after
+failures before it was paused is tried with one email at a time. The rest of a lane that is not paused is left alone: it ends by
+itself.";
 
 /// Reads the command line of the process.
 ///
@@ -91,6 +104,12 @@ pub(crate) enum Command {
     /// Withdraw emails that are still pending
     #[command(after_help = CANCEL)]
     Cancel(Cancel),
+    /// Send nothing for a while: urgent, bulk, or both
+    #[command(after_help = PAUSE)]
+    Pause(Pause),
+    /// Go on after a pause
+    #[command(after_help = RESUME)]
+    Resume(Resume),
     /// What the next sweep would do (--dry-run); the sweep itself is a function's
     Sweep {
         /// Only look
@@ -182,6 +201,57 @@ pub(crate) struct Cancel {
     /// Only say what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    /// Which lane
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lane: Lanes,
+    /// For so long, as in 30m or 2h; otherwise until it is resumed
+    #[arg(long = "for", value_name = "DURATION", value_parser = some_time)]
+    pub(crate) time: Option<Duration>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Which lane
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lane: Lanes,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Lanes that can be paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Lanes {
+    Urgent,
+    Bulk,
+    #[default]
+    All,
+}
+
+impl Lanes {
+    pub(crate) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Urgent => &["urgent"],
+            Self::Bulk => &["bulk"],
+            Self::All => &["urgent", "bulk"],
+        }
+    }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = when::duration(text)?;
+    if time.is_zero() {
+        Err("a pause takes some time; sendonce resume ends one".to_owned())
+    } else {
+        Ok(time)
+    }
 }
 
 fn state(text: &str) -> Result<State, String> {

@@ -3,6 +3,7 @@
 mod cancel;
 mod change;
 mod list;
+mod pause;
 mod resolve;
 mod retry;
 mod show;
@@ -33,6 +34,8 @@ pub(crate) async fn run(
         Command::Resolve(resolve) => resolve::run(&config, resolve).await,
         Command::Retry(retry) => retry::run(&config, retry).await,
         Command::Cancel(cancel) => cancel::run(&config, cancel).await,
+        Command::Pause(pause) => pause::pause(&config, pause).await,
+        Command::Resume(resume) => pause::resume(&config, resume).await,
         Command::Sweep { .. } => sweep::run(&config).await,
     }
 }

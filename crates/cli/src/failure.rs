@@ -108,6 +108,11 @@ impl From<StoreError> for Failure {
             StoreError::AccessDenied { .. } => {
                 (Exit::Unreachable, "check DATABASE_URL: user, password, database name")
             }
+            StoreError::NoLogin(_) => (
+                Exit::Unreachable,
+                "check DATABASE_SECRET_ARN and the variables with AWS's credentials: with DATABASE_AUTH=secret or iam they \
+                 are needed",
+            ),
             StoreError::Tls(_) => (
                 Exit::Unreachable,
                 "DATABASE_CA_FILE is the bundle that the server's certificate is verified against; with \

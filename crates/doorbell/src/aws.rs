@@ -8,7 +8,7 @@
 //! they are good until 2037 and later. Where something else answers for AWS (a proxy that inspects TLS, a local stack, a
 //! partition with other authorities), `AWS_CA_BUNDLE` names a PEM file that is trusted instead.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fmt, fs, io, path::Path, time::Duration};
 
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::{
@@ -38,6 +38,7 @@ pub struct AwsAccess {
     /// For every SDK client of this process; they share its connections. Speaks `http://` as well as `https://`.
     /// Connect time-outs are each SDK client's to set.
     pub http_client: SharedHttpClient,
+    roots: Roots,
 }
 
 impl AwsAccess {
@@ -51,7 +52,14 @@ impl AwsAccess {
         credentials: Credentials,
         ca_bundle: Option<&Path>,
     ) -> Result<Self, CaBundleError> {
-        Ok(Self { region: region.into(), credentials, http_client: http_client(ca_bundle)? })
+        let roots = Roots::of(ca_bundle)?;
+        Ok(Self { region: region.into(), credentials, http_client: client_of(&roots), roots })
+    }
+
+    /// One connector that trusts the same, for requests that no SDK makes.
+    #[must_use]
+    pub fn connector(&self) -> Connector {
+        connector_of(&self.roots)
     }
 }
 
@@ -67,8 +75,12 @@ pub fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, CaBundl
 
 /// One connector with the same certificates, for requests that no SDK makes.
 pub(crate) fn connector(ca_bundle: Option<&Path>) -> Result<Connector, CaBundleError> {
-    let context = Roots::of(ca_bundle)?.context();
-    Ok(Connector::builder().tls_provider(Provider::rustls(CryptoMode::Ring)).tls_context(context).build())
+    Ok(connector_of(&Roots::of(ca_bundle)?))
+}
+
+fn connector_of(roots: &Roots) -> Connector {
+    let builder = Connector::builder().tls_provider(Provider::rustls(CryptoMode::Ring));
+    builder.tls_context(roots.context()).build()
 }
 
 /// The file named by `AWS_CA_BUNDLE` cannot be used.
@@ -86,7 +98,14 @@ pub enum CaBundleError {
 }
 
 /// Root certificates, each known to be one that rustls accepts: the SDK panics on any other.
+#[derive(Clone)]
 struct Roots(Vec<CertificateDer<'static>>);
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates", self.0.len())
+    }
+}
 
 impl Roots {
     fn of(ca_bundle: Option<&Path>) -> Result<Self, CaBundleError> {

@@ -3,7 +3,9 @@
 //! Taking a message hides it for a while and removes nothing. So whoever dies half-way leaves every message that was
 //! not removed where it was, and it shows again when its time is over.
 
-use std::{error::Error, future::Future};
+use std::{error::Error, future::Future, sync::Arc};
+
+use crate::trace::Trace;
 
 /// A message, hidden from others for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Taken {
     pub attributes: Vec<Attribute>,
     /// The group that shares a fair queue with others.
     pub group: Option<String>,
+    /// The trace that it belongs to.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// A message attribute, as it came.

@@ -4,7 +4,9 @@
 //! database from here; this crate has no way to reach one. So what every part of sendonce needs stands here, too: how
 //! variables are read and log lines written, and when an invocation ends.
 
-use std::{fmt, future::Future, str::FromStr, time::Duration};
+use std::{fmt, future::Future, str::FromStr, sync::Arc, time::Duration};
+
+use self::trace::Trace;
 
 pub mod aws;
 pub mod backlog;
@@ -16,6 +18,7 @@ pub mod rabbitmq;
 pub mod ring;
 pub mod sqs;
 pub mod telemetry;
+pub mod trace;
 
 /// One of the two queues: a newsletter in `bulk` never delays a password reset in `urgent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +64,7 @@ impl FromStr for Lane {
 pub struct UnknownLane;
 
 /// A doorbell to ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ring {
     /// `email.id`.
     pub email_id: u64,
@@ -71,6 +74,8 @@ pub struct Ring {
     pub delay: Duration,
     /// How often it was rung in vain because the row was locked or not there.
     pub tries: u32,
+    /// The trace that it belongs to.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// The port through which a use case rings.
@@ -90,7 +95,7 @@ pub trait Bell {
         async move {
             let mut results = Vec::with_capacity(rings.len());
             for ring in rings {
-                results.push(self.ring(*ring).await);
+                results.push(self.ring(ring.clone()).await);
             }
             results
         }

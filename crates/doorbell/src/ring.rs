@@ -3,16 +3,19 @@
 mod backlog;
 mod dead_letter;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_sqs::{
     Client,
     config::{BehaviorVersion, Config, Region, timeout::TimeoutConfig},
-    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
+    types::{
+        MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+        SendMessageBatchRequestEntry,
+    },
 };
 
 pub use self::{backlog::SqsBacklog, dead_letter::DeadLetterQueue};
-use crate::{Bell, Lane, Ring, RingError, Rung, aws::AwsAccess, body, sqs};
+use crate::{Bell, Lane, Ring, RingError, Rung, aws::AwsAccess, body, sqs, trace::Trace};
 
 /// The queues of the two lanes.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +74,7 @@ impl SqsBell {
     async fn ring_ten(
         &self,
         queue: &str,
-        rings: &[(usize, Ring)],
+        rings: &[(usize, &Ring)],
         results: &mut [Option<Result<Rung, RingError>>],
     ) -> bool {
         let entries = rings.iter().map(|(index, ring)| {
@@ -79,7 +82,8 @@ impl SqsBell {
                 .id(index.to_string())
                 .message_body(body::write(ring.email_id))
                 .delay_seconds(delay_seconds(ring.delay))
-                .set_message_attributes(tries(*ring).map(|count| [(sqs::TRIES.to_owned(), count)].into()))
+                .set_message_attributes(attributes(ring))
+                .set_message_system_attributes(system_attributes(ring.trace.as_deref()))
                 .build()
                 // Fails only without an id.
                 .expect("it has an id")
@@ -105,11 +109,26 @@ impl SqsBell {
     }
 }
 
-/// The count of rings in vain, as SQS carries it; none for a first ring.
-fn tries(ring: Ring) -> Option<MessageAttributeValue> {
-    let count = MessageAttributeValue::builder().data_type("Number").string_value(ring.tries.to_string());
+/// The count of rings in vain, none for a first ring, and the trace.
+fn attributes(ring: &Ring) -> Option<HashMap<String, MessageAttributeValue>> {
+    let tries = (ring.tries > 0).then(|| (sqs::TRIES, "Number", ring.tries.to_string()));
+    let trace = ring.trace.iter().flat_map(|trace| trace.attributes());
+    let trace = trace.map(|(name, value)| (name, "String", value.to_owned()));
+    let named = tries.into_iter().chain(trace).filter_map(|(name, kind, value)| {
+        // Building fails only without a data type.
+        let value = MessageAttributeValue::builder().data_type(kind).string_value(value).build().ok()?;
+        Some((name.to_owned(), value))
+    });
+    Some(named.collect()).filter(|named: &HashMap<_, _>| !named.is_empty())
+}
+
+/// X-Ray's header. The SDK names the invocation that rings in a header of its own; this names who rang first.
+fn system_attributes(
+    trace: Option<&Trace>,
+) -> Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>> {
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(trace?.xray()?);
     // Building fails only without a data type.
-    (ring.tries > 0).then(|| count.build().ok()).flatten()
+    Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value.build().ok()?)].into())
 }
 
 /// The most entries that SQS takes in one call.
@@ -126,7 +145,8 @@ impl Bell for SqsBell {
             .queue_url(queue)
             .message_body(body::write(ring.email_id))
             .delay_seconds(delay_seconds(ring.delay))
-            .set_message_attributes(tries(ring).map(|count| [(sqs::TRIES.to_owned(), count)].into()));
+            .set_message_attributes(attributes(&ring))
+            .set_message_system_attributes(system_attributes(ring.trace.as_deref()));
         match message.send().await {
             Ok(_) => Ok(Rung::Yes),
             Err(error) => Err(RingError { lane: ring.lane, source: error.into() }),
@@ -136,8 +156,7 @@ impl Bell for SqsBell {
     async fn ring_all(&self, rings: &[Ring]) -> Vec<Result<Rung, RingError>> {
         let mut results: Vec<Option<Result<Rung, RingError>>> = rings.iter().map(|_| None).collect();
         for lane in [Lane::Urgent, Lane::Bulk] {
-            let of_lane: Vec<_> =
-                rings.iter().copied().enumerate().filter(|(_, ring)| ring.lane == lane).collect();
+            let of_lane: Vec<_> = rings.iter().enumerate().filter(|(_, ring)| ring.lane == lane).collect();
             let Some(queue) = self.queue(lane) else {
                 for (index, _) in of_lane {
                     results[index] = Some(Ok(Rung::NoQueue));

@@ -2,9 +2,14 @@
 //!
 //! Bodies are read here, one by one, and never by a typed event: that would make one bad body fail the whole batch.
 
+use std::sync::Arc;
+
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 
-use crate::body::{self, UnreadableBody};
+use crate::{
+    body::{self, UnreadableBody},
+    trace::{AWS_TRACE_HEADER, TRACEPARENT, TRACESTATE, Trace},
+};
 
 /// The message attribute that counts how often a doorbell was rung in vain.
 pub const TRIES: &str = "tries";
@@ -22,6 +27,8 @@ pub struct Record {
     pub tries: u32,
     /// The message group of a FIFO queue: records of one group keep their order.
     pub group: Option<String>,
+    /// The trace that it belongs to.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// The records of an event, in order.
@@ -31,12 +38,10 @@ pub fn records(event: SqsEvent) -> Vec<Record> {
 }
 
 fn record(message: SqsMessage) -> Record {
-    let tries = message
-        .message_attributes
-        .get(TRIES)
-        .and_then(|attribute| attribute.string_value.as_deref())
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0);
+    let attribute = |name| message.message_attributes.get(name)?.string_value.as_deref();
+    let tries = attribute(TRIES).and_then(|count| count.parse().ok()).unwrap_or(0);
+    let xray = message.attributes.get(AWS_TRACE_HEADER).map(String::as_str);
+    let trace = Trace::read(attribute(TRACEPARENT), attribute(TRACESTATE), xray);
     let arn = message.event_source_arn.unwrap_or_default();
     let queue = arn.rsplit(':').next().unwrap_or_default().to_owned();
     let fifo = queue.ends_with(".fifo");
@@ -47,5 +52,6 @@ fn record(message: SqsMessage) -> Record {
         tries,
         // A standard queue has groups too (fair queues), but no order to keep.
         group: message.attributes.get("MessageGroupId").filter(|_| fifo).cloned(),
+        trace,
     }
 }

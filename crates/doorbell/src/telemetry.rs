@@ -1,7 +1,9 @@
-//! Log lines: JSON, one an event, without addresses, subjects, bodies or secrets.
+//! Log lines: JSON, one an event, without addresses, subjects, bodies or secrets. `docs/OBSERVABILITY.md` lists fields.
 //!
 //! Field names are dotted (`error.kind`), durations carry their unit (`duration_ms`). What identifies an email is its
 //! `email_id` and `attempt_id`; what a person wrote is in the table.
+
+mod line;
 
 use std::{io, panic};
 
@@ -21,6 +23,8 @@ pub fn start(variables: &(impl Variables + ?Sized)) -> Result<(), ConfigError> {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("sqlx", LevelFilter::OFF)
+        // The span around each invocation, with the ids of the invocation and of its X-Ray trace; no lines.
+        .with_target("lambda_runtime::layers::trace", LevelFilter::INFO)
         // What it has to say is said by `bridge`, in words of its own and without a user's name.
         .with_target("lapin", LevelFilter::OFF)
         .with_target("aws_config", LevelFilter::OFF)
@@ -28,12 +32,7 @@ pub fn start(variables: &(impl Variables + ?Sized)) -> Result<(), ConfigError> {
         .with_target("migrate", *level.as_ref().unwrap_or(&Level::INFO))
         .with_target("outbox", *level.as_ref().unwrap_or(&Level::INFO))
         .with_target("doorbell", *level.as_ref().unwrap_or(&Level::INFO));
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_writer(io::stdout);
+    let lines = tracing_subscriber::fmt::layer().json().event_format(line::Flat).with_writer(io::stdout);
     // A second start (a test's) keeps the first one's subscriber.
     let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
     // The message of a panic may quote the text that it was about. Where it happened is enough to find the defect.

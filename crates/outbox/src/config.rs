@@ -6,6 +6,7 @@
 mod database;
 mod dispatch;
 mod feedback;
+mod metrics;
 mod migrate;
 mod operator;
 mod rabbitmq;
@@ -17,6 +18,7 @@ pub use doorbell::config::{ConfigError, ProcessEnvironment, Variables};
 pub use self::{
     dispatch::{DispatchConfig, SendPolicy},
     feedback::FeedbackConfig,
+    metrics::stack_name,
     migrate::MigrateConfig,
     operator::OperatorConfig,
     rabbitmq::RabbitmqConfig,

@@ -7,13 +7,20 @@
 mod attempt;
 mod content;
 mod flights;
+mod landing;
 mod waiting;
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use doorbell::{Bell, Lane, body::UnreadableBody};
+use doorbell::{Bell, Lane, body::UnreadableBody, trace::Trace};
 use fastrand::Rng;
 use futures_util::FutureExt as _;
+use tracing::{Instrument as _, Span};
 
 use self::{
     attempt::Begun,
@@ -23,6 +30,8 @@ use crate::{
     config::SendPolicy,
     line::Line,
     mailer::{Mailer, SendOutcome},
+    measure::Metric,
+    meter::Meter,
     store::Database,
 };
 
@@ -37,6 +46,15 @@ pub struct Doorbell {
     pub tries: u32,
     /// Doorbells of one group are handled in order; after a failure the rest of the group is given back.
     pub group: Option<String>,
+    /// The trace that it belongs to.
+    pub trace: Option<Arc<Trace>>,
+}
+
+impl Doorbell {
+    /// Around all that is done for it.
+    fn span(&self) -> Span {
+        Trace::span(self.trace.as_ref())
+    }
 }
 
 /// What the queue gets for a doorbell.
@@ -55,6 +73,7 @@ pub struct Dispatcher<M, B> {
     mailer: Arc<M>,
     bell: B,
     policy: SendPolicy,
+    meter: Meter,
 }
 
 impl<M, B> Dispatcher<M, B>
@@ -63,9 +82,16 @@ where
     M::Prepared: Send + 'static,
     B: Bell,
 {
-    /// A dispatcher of these parts.
+    /// A dispatcher of these parts, which keeps to itself what it measures.
     pub fn new(database: Database, mailer: M, bell: B, policy: SendPolicy) -> Self {
-        Self { database, mailer: Arc::new(mailer), bell, policy }
+        Self { database, mailer: Arc::new(mailer), bell, policy, meter: Meter::default() }
+    }
+
+    /// The same with somebody to tell at the end of an invocation what it measured.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// The bell that it rings again with.
@@ -79,7 +105,7 @@ where
     pub async fn dispatch(&self, doorbells: &[Doorbell], deadline: Instant, dice: &mut Rng) -> Vec<Answer> {
         let mut line = Line::new(&self.database, deadline);
         let answers = self.dispatch_on(&mut line, doorbells, dice).await;
-        line.close().await;
+        self.meter.write(&line.close().await);
         answers
     }
 
@@ -101,13 +127,18 @@ where
             }
             let may_start = flights.len() < self.policy.concurrency;
             if may_start && let Some(index) = next(doorbells, &flights, &mut waiting) {
-                answers[index] = match &doorbells[index].email_id {
+                let doorbell = &doorbells[index];
+                let span = doorbell.span();
+                answers[index] = match &doorbell.email_id {
                     Err(unreadable) => {
+                        let _within = span.entered();
                         tracing::warn!(error.kind = unreadable.kind(), "doorbell.unreadable");
                         Some(Answer::Again)
                     }
                     Ok(_) if group_failed(doorbells, &answers, index) => Some(Answer::Again),
-                    Ok(id) => self.start(index, *id, &doorbells[index], &mut flights, line, dice).await,
+                    Ok(id) => {
+                        self.start(index, *id, doorbell, &mut flights, line, dice).instrument(span).await
+                    }
                 };
             } else if let Some((flight, outcome)) = flights.next_landed().await {
                 let index = flight.index;
@@ -134,11 +165,13 @@ where
             Ok(Begun::Ready(ready)) => {
                 let mailer = Arc::clone(&self.mailer);
                 // Boxed: the SDK's future has tens of kilobytes, and a task is moved several times.
-                let call = Box::pin(async move {
+                let call = async move {
+                    let began = Instant::now();
                     // Counted from where the lease was looked at, however long this task waited for its turn.
                     let timeout = ready.timeout.saturating_sub(ready.checked_at.elapsed());
-                    mailer.call(ready.request, timeout).await
-                });
+                    (mailer.call(ready.request, timeout).await, began.elapsed())
+                };
+                let call = Box::pin(call.instrument(Span::current()));
                 flights.take_off(index, ready.facts, call);
                 None
             }
@@ -150,12 +183,17 @@ where
     async fn record(
         &self,
         flight: Flight,
-        outcome: Option<SendOutcome>,
+        outcome: Option<(SendOutcome, Duration)>,
         line: &mut Line<'_>,
         dice: &mut Rng,
     ) -> Answer {
+        let outcome = outcome.map(|(outcome, time)| {
+            line.measured.took(Metric::SendMs, time);
+            outcome
+        });
+        let span = flight.attempt.span();
         let landing = AssertUnwindSafe(self.land(flight.attempt, outcome, line, dice)).catch_unwind();
-        match landing.await {
+        match landing.instrument(span).await {
             Ok(answer) => answer,
             Err(_) => interrupted(line).await,
         }

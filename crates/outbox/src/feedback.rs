@@ -22,9 +22,9 @@ use self::{
 };
 use crate::{
     line::Line,
+    meter::Meter,
     retry::up_to,
-    state::State,
-    store::{Database, Event, Meaning, StoreError},
+    store::{Database, Event, Followed, Meaning, StoreError},
 };
 
 /// What becomes of a delivery.
@@ -41,6 +41,7 @@ pub enum Answer {
 pub struct Feedback {
     database: Database,
     configuration_set: Option<String>,
+    meter: Meter,
 }
 
 /// Nothing is begun with less than this left: a statement cut off in the middle helps nobody.
@@ -52,7 +53,14 @@ impl Feedback {
     /// Of this database. With a configuration set, events of others are none of its business.
     #[must_use]
     pub fn new(database: Database, configuration_set: Option<String>) -> Self {
-        Self { database, configuration_set }
+        Self { database, configuration_set, meter: Meter::default() }
+    }
+
+    /// The same with somebody to tell at the end of an invocation what it measured.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// Takes in the deliveries of one invocation, which ends at `deadline` at the latest; one answer for each, in order.
@@ -71,7 +79,7 @@ impl Feedback {
             }
             answers.push(one.unwrap_or(Answer::Again));
         }
-        line.close().await;
+        self.meter.write(&line.close().await);
         answers
     }
 
@@ -127,9 +135,12 @@ impl Feedback {
             return Answer::Again;
         }
         match write(event, line, dice).await {
-            Ok(state) => {
+            Ok(followed) => {
                 *breaks = 0;
-                let state = state.map_or("gone", State::as_str);
+                if let Some(Followed { state, has_moved: true }) = followed {
+                    line.measured.entered(state);
+                }
+                let state = followed.map_or("gone", |followed| followed.state.as_str());
                 tracing::info!(
                     email_id = event.email_id,
                     attempt_id = %event.attempt,
@@ -156,7 +167,11 @@ impl Feedback {
 }
 
 /// Contention is waited out until the deadline; a connection that broke is replaced once.
-async fn write(event: &SesEvent, line: &mut Line<'_>, dice: &mut Rng) -> Result<Option<State>, StoreError> {
+async fn write(
+    event: &SesEvent,
+    line: &mut Line<'_>,
+    dice: &mut Rng,
+) -> Result<Option<Followed>, StoreError> {
     let row = Event {
         id: event.email_id,
         attempt: &event.attempt,
@@ -172,7 +187,7 @@ async fn write(event: &SesEvent, line: &mut Line<'_>, dice: &mut Rng) -> Result<
     let mut replaced = false;
     loop {
         let error = match line.session().await?.take_event(row, deadline).await {
-            Ok(state) => return Ok(state),
+            Ok(followed) => return Ok(followed),
             Err(error) => error,
         };
         line.heal(&error).await;

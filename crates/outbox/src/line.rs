@@ -1,10 +1,12 @@
-//! The one connection of an invocation: opened when it is first needed, replaced when it breaks, always closed.
+//! The one connection of an invocation: opened when it is first needed, replaced when it breaks, always closed. What the
+//! invocation measures goes along with it.
 
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use crate::{
+    measure::{Measured, Metric},
     retry::up_to,
     state::State,
     store::{Database, Record, Session, StoreError, Verdict},
@@ -22,6 +24,7 @@ pub(crate) struct Line<'d> {
     deadline: Instant,
     /// Connecting failed: nobody is helped by trying again for every doorbell of a batch.
     given_up: bool,
+    pub(crate) measured: Measured,
 }
 
 impl<'d> Line<'d> {
@@ -29,7 +32,7 @@ impl<'d> Line<'d> {
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
         let deadline = began + left.saturating_sub(GOOD_BYE.min(left / 4));
-        Self { database, session: None, began, deadline, given_up: false }
+        Self { database, session: None, began, deadline, given_up: false, measured: Measured::default() }
     }
 
     /// When the invocation's work ends: early enough to say good-bye before the process is stopped.
@@ -50,8 +53,10 @@ impl<'d> Line<'d> {
     /// The connection, opened if there is none.
     pub(crate) async fn session(&mut self) -> Result<&mut Session, StoreError> {
         if self.session.is_none() {
+            let began = Instant::now();
             match self.database.connect(self.deadline).await {
                 Ok(session) => {
+                    self.measured.took(Metric::ConnectMs, began.elapsed());
                     self.session = Some(session);
                     self.given_up = false;
                 }
@@ -78,7 +83,7 @@ impl<'d> Line<'d> {
         record: Record<'_>,
         dice: &mut Rng,
     ) -> Result<Option<State>, StoreError> {
-        let deadline = self.deadline;
+        let (began, deadline) = (Instant::now(), self.deadline);
         let most = if matches!(record.verdict, Verdict::Accepted { .. }) { u32::MAX } else { 1 };
         let mut replaced = 0;
         loop {
@@ -87,7 +92,10 @@ impl<'d> Line<'d> {
                 Err(error) => Err(error),
             };
             let error = match written {
-                Ok(state) => return Ok(state),
+                Ok(state) => {
+                    self.measured.took(Metric::RecordMs, began.elapsed());
+                    return Ok(state);
+                }
                 Err(error) => error,
             };
             self.heal(&error).await;
@@ -114,8 +122,9 @@ impl<'d> Line<'d> {
         }
     }
 
-    /// Ends the invocation's connection with COM_QUIT.
-    pub(crate) async fn close(mut self) {
+    /// Ends the invocation's connection with COM_QUIT; what was measured meanwhile.
+    pub(crate) async fn close(mut self) -> Measured {
         self.close_session().await;
+        self.measured
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::store::{
     Session, StoreError,
-    operator::{Command, Facts, Filter, Outcome},
+    operator::{Command, Facts, Filter, LaneCommand, LanesDone, Outcome},
 };
 
 /// Emails of one page while a selection is read.
@@ -110,6 +110,26 @@ pub async fn apply(
         }
     }
     Ok(())
+}
+
+/// Does `command` to these lanes, or with none only looks at them.
+///
+/// # Errors
+///
+/// Any of [`StoreError`]. It may have been done all the same; to do it again does no harm.
+pub async fn lanes(
+    session: &mut Session,
+    command: Option<LaneCommand>,
+    names: &[&str],
+    deadline: Instant,
+) -> Result<LanesDone, StoreError> {
+    for _ in 1..TRIES {
+        match session.lanes(command, names, deadline).await {
+            Err(error) if error.is_contended() => {}
+            done => return done,
+        }
+    }
+    session.lanes(command, names, deadline).await
 }
 
 fn expected(command: Command, facts: &Facts) -> Outcome {

@@ -186,7 +186,8 @@ async fn one(
     match (planned.what, planned.email_id) {
         (What::Keep(_), _) => return Done::AsPlanned,
         (What::Ring(lane), Some(email_id)) => {
-            let rung = bell.ring(Ring { email_id, lane, delay: Duration::ZERO, tries: 0 }).await;
+            let trace = planned.taken.trace.clone();
+            let rung = bell.ring(Ring { email_id, lane, delay: Duration::ZERO, tries: 0, trace }).await;
             let failed = match rung {
                 Ok(Rung::Yes) => None,
                 Ok(Rung::NoQueue) => Some(Done::NoQueue(lane)),

@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod event;
 mod history;
+mod lane;
 mod literal;
 mod postpone;
 mod record;
@@ -24,9 +25,12 @@ pub mod migrate;
 pub mod operator;
 
 pub use claim::{Claim, ClaimRequest, Claimed, NotClaimed, Pace, Place};
-pub use connection::{Database, DatabaseConfig, InvalidDatabaseUrl, Session, Tls};
+pub use connection::{
+    Carries, ClearTextNeedsTls, Database, DatabaseConfig, InvalidDatabaseUrl, Login, LoginSource, NoLogin,
+    Pending, Session, Tls,
+};
 pub use error::StoreError;
-pub use event::{Event, Meaning};
+pub use event::{Event, Followed, Meaning};
 pub use postpone::Postpone;
 pub use record::{LaneReport, Record, Verdict};
 pub use sweep::{Chore, Chored, Overdue, Part, Survey, SweepRules};

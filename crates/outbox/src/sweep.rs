@@ -26,6 +26,8 @@ use crate::{
     dispatch::{Dispatcher, Doorbell},
     line::Line,
     mailer::Mailer,
+    measure::Metric,
+    meter::Meter,
     state::State,
     store::{Chore, Chored, Database, Overdue, Part, Session, StoreError, Survey, SweepRules},
 };
@@ -50,6 +52,7 @@ pub struct Sweeper<M, B> {
     database: Database,
     dispatcher: Dispatcher<M, MutedBell<B>>,
     rules: SweepRules,
+    meter: Meter,
 }
 
 /// What a sweep would find: the counts of a dry run.
@@ -78,7 +81,14 @@ where
     /// A sweeper of these parts: it rings, and where need be it sends.
     pub fn new(database: Database, mailer: M, bell: B, policy: SendPolicy, rules: SweepRules) -> Self {
         let dispatcher = Dispatcher::new(database.clone(), mailer, MutedBell::of(bell), policy);
-        Self { database, dispatcher, rules }
+        Self { database, dispatcher, rules, meter: Meter::default() }
+    }
+
+    /// The same with somebody to tell at the end of a run what it measured.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// The bell that it rings.
@@ -119,7 +129,7 @@ where
         self.dispatcher.bell().unmute();
         // A panic must not leave the connection open.
         let swept = AssertUnwindSafe(self.run(&mut line, &mut report, dice)).catch_unwind().await;
-        line.close().await;
+        self.meter.write(&line.close().await);
         match swept {
             // What failed was logged where it was gone past.
             Ok(result) => result.map(|()| {
@@ -155,6 +165,7 @@ where
         report: &mut Report,
         dice: &mut Rng,
     ) -> Result<(), StoreError> {
+        let mut has_looked = part != Part::Attempts;
         for _ in 0..PAGES {
             if !has_time(line) {
                 report.is_cut_off = true;
@@ -164,6 +175,10 @@ where
             let survey = line.session().await?.survey(part, &self.rules, PAGE, deadline).await?;
             if let Some(age) = survey.oldest_due {
                 report.oldest_due_s = Some(age.as_secs());
+            }
+            if !has_looked {
+                gauge(&survey, line);
+                has_looked = true;
             }
             let is_cut_off = survey.is_cut_off;
             let changed = self.page(survey, line, report, dice).await?;
@@ -202,6 +217,7 @@ where
             for (overdue, outcome) in chores.iter().zip(outcomes) {
                 changed |= outcome != Chored::Left;
                 report.count(overdue, outcome);
+                measure(overdue, outcome, line);
                 match (&overdue.chore, outcome) {
                     (Chore::Ring { delay, .. }, Chored::Rung) => rings.push(overdue.ring(*delay)),
                     (_, Chored::Moved(State::Pending)) => rings.push(overdue.ring(Duration::ZERO)),
@@ -276,7 +292,7 @@ where
             if matches!(result, Ok(Rung::Yes)) {
                 report.rung += 1;
             } else {
-                not_rung.push(*ring);
+                not_rung.push(ring.clone());
             }
         }
         let deadline = line.deadline();
@@ -316,13 +332,29 @@ where
     }
 }
 
+/// What waits, as the run found it. Also where nothing does: an alarm is about nobody looking.
+fn gauge(survey: &Survey, line: &mut Line<'_>) {
+    let oldest = survey.oldest_due.unwrap_or_default();
+    line.measured.value(Metric::OldestDueSeconds, oldest.as_secs_f64().floor());
+    line.measured.value(Metric::UnknownEmails, survey.unknown.into());
+}
+
+/// Counts where a chore took an email.
+fn measure(overdue: &Overdue, outcome: Chored, line: &mut Line<'_>) {
+    match (&overdue.chore, outcome) {
+        (Chore::Resend { .. }, Chored::Moved(State::Pending)) => line.measured.count(Metric::Retries),
+        (_, Chored::Moved(state)) => line.measured.entered(state),
+        (_, Chored::Rung | Chored::Left) => {}
+    }
+}
+
 /// Whether there is time for another round trip or two.
 fn has_time(line: &Line<'_>) -> bool {
     line.deadline().saturating_duration_since(Instant::now()) > LAST_MOMENTS
 }
 
 fn doorbell(id: u64, lane: Lane) -> Doorbell {
-    Doorbell { email_id: Ok(id), lane, tries: 0, group: None }
+    Doorbell { email_id: Ok(id), lane, tries: 0, group: None, trace: None }
 }
 
 impl Overdue {
@@ -340,6 +372,6 @@ impl Overdue {
     }
 
     fn ring(&self, delay: Duration) -> Ring {
-        Ring { email_id: self.id, lane: self.lane(), delay, tries: 0 }
+        Ring { email_id: self.id, lane: self.lane(), delay, tries: 0, trace: None }
     }
 }

@@ -47,7 +47,8 @@ where
         .iter()
         .filter_map(|delivery| {
             let email_id = *delivery.email_id.as_ref().ok()?;
-            Some(Doorbell { email_id: Ok(email_id), lane: delivery.lane, tries: 0, group: None })
+            let trace = delivery.trace.clone();
+            Some(Doorbell { email_id: Ok(email_id), lane: delivery.lane, tries: 0, group: None, trace })
         })
         .collect();
     let mut dice = Rng::new();
@@ -55,7 +56,8 @@ where
     let again = doorbells.iter().zip(answers).filter(|(_, answer)| *answer == Answer::Again);
     let rings = again.filter_map(|(doorbell, _)| {
         let delay = Duration::from_millis(dice.u64(1_000..=SOON_MS));
-        Some(Ring { email_id: doorbell.email_id.ok()?, lane: doorbell.lane, delay, tries: doorbell.tries })
+        let (email_id, trace) = (doorbell.email_id.ok()?, doorbell.trace.clone());
+        Some(Ring { email_id, lane: doorbell.lane, delay, tries: doorbell.tries, trace })
     });
     let rings: Vec<Ring> = rings.collect();
     relay::hand_on(dispatcher.bell(), rings, deadline, &mut dice).await?;

@@ -37,6 +37,7 @@ where
             lane: dispatcher.bell().lane_of_queue(&record.queue),
             tries: record.tries,
             group: record.group.clone(),
+            trace: record.trace.clone(),
         })
         .collect();
     let answers = dispatcher.dispatch(&doorbells, deadline, &mut Rng::new()).await;

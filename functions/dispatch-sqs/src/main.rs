@@ -5,8 +5,9 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use outbox::{
-    config::{DispatchConfig, ProcessEnvironment},
+    config::{self, DispatchConfig, ProcessEnvironment},
     dispatch::Dispatcher,
+    meter::Meter,
     telemetry,
 };
 
@@ -14,6 +15,8 @@ use outbox::{
 async fn main() -> Result<(), Error> {
     telemetry::start(&ProcessEnvironment)?;
     let config = DispatchConfig::from_variables(&ProcessEnvironment).inspect_err(telemetry::report)?;
-    let dispatcher = &Dispatcher::new(config.database, config.mailer, config.bell, config.policy);
+    let meter = Meter::of(config::stack_name(&ProcessEnvironment));
+    let dispatcher =
+        &Dispatcher::new(config.database, config.mailer, config.bell, config.policy).metered(meter);
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| dispatch_sqs::handle(dispatcher, event))).await
 }

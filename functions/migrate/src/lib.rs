@@ -1,16 +1,23 @@
 //! A request of CloudFormation in, the schema brought up to date, and word sent back.
 //!
-//! As a custom resource it is asked to create, update or delete `the schema`: the first two apply what is missing, the last
-//! does nothing, since nobody means to lose their emails with a stack. CloudFormation waits for a PUT to an address that the
-//! request brings along, so there is one whatever happens, and before the invocation's time is over: a wrong
-//! configuration, a refused statement and a panic fail the deploy with a sentence.
+//! As a custom resource it is asked to create, update or delete `the schema`. The first two apply what is missing and make
+//! the functions' database users where that is asked for; but first they add up how many connections the functions may hold
+//! at the same time, and refuse a deploy that does not fit. The last does nothing, since nobody means to lose their emails
+//! with a stack. CloudFormation waits for a PUT to an address that the request brings along, so there is one whatever
+//! happens, and before the invocation's time is over: a wrong configuration, a refused statement and a panic fail the deploy
+//! with a sentence.
 //!
-//! Invoked by hand with `{}` it does the same and answers to whoever invoked it.
+//! Where its property `Migrate` is `no` somebody else sees to the schema: it adds up and does not connect. The answer holds
+//! `Version`, of the schema, and `Configuration`, which is another text whenever the property of that name is another: the
+//! template puts there all that functions are configured by, and publishes a version of each function when it changes.
+//!
+//! Invoked by hand with `{}` it does the same, with nothing to add up, and answers to whoever invoked it.
 //!
 //! `Err` means: by hand, that the schema is not up to date; from CloudFormation, that it could not be told. Lambda then runs
 //! the event again, which does no harm.
 
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -18,9 +25,10 @@ use std::{
 use futures_util::FutureExt as _;
 use lambda_runtime::{Error, LambdaEvent};
 use outbox::{
+    budget::Budget,
     config::MigrateConfig,
     deadline,
-    store::migrate::{Migrated, Migrations},
+    store::migrate::{Migrated, Migrations, Wanted},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -45,6 +53,10 @@ struct Asked {
     request_id: String,
     logical_resource_id: String,
     physical_resource_id: Option<String>,
+    #[serde(default)]
+    resource_properties: Value,
+    #[serde(default)]
+    old_resource_properties: Value,
 }
 
 /// What CloudFormation is told.
@@ -68,63 +80,105 @@ struct Told<'a> {
 pub async fn handle(config: &MigrateConfig, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let end = deadline::of_invocation(event.context.deadline);
     if event.payload.get("RequestType").is_none() {
-        let migrated = bring_up_to_date(config, end).await?;
+        let migrated = bring_up_to_date(config, None, end).await?;
+        let Some(migrated) = migrated else { return Ok(Value::Null) };
         return Ok(
             json!({ "applied": migrated.applied, "version": migrated.version, "is_newer": migrated.is_newer }),
         );
     }
     let asked: Asked = serde_json::from_value(event.payload)?;
     let outcome = match asked.request_type.as_str() {
-        "Create" | "Update" => bring_up_to_date(config, end).await.map(Some),
-        "Delete" => Ok(None),
+        "Create" | "Update" => bring_up_to_date(config, Some(&asked), end).await.map(|migrated| {
+            let version =
+                migrated.as_ref().map_or("by-hand".to_owned(), |migrated| migrated.version.to_string());
+            let reason = match migrated {
+                None => "The schema is somebody else's to see to.",
+                Some(Migrated { is_newer: true, .. }) => {
+                    "The schema is newer than this release, which works with it."
+                }
+                Some(_) => "The schema is up to date.",
+            };
+            let configuration = fingerprint(&asked.resource_properties["Configuration"]);
+            (reason, json!({ "Version": version, "Configuration": configuration }))
+        }),
+        "Delete" => Ok(("The tables stay.", json!({}))),
         other => Err(format!("there is no RequestType {other}")),
     };
     answer(config, &asked, outcome, end).await?;
     Ok(Value::Null)
 }
 
-/// Applies what is missing; otherwise a sentence that says why not. Said once in the log, here.
-async fn bring_up_to_date(config: &MigrateConfig, end: Instant) -> Result<Migrated, String> {
+/// A text for this property. Two releases may have different ones for the same, which only publishes versions.
+fn fingerprint(configuration: &Value) -> String {
+    let mut hasher = DefaultHasher::new();
+    // Its members are sorted.
+    configuration.to_string().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// Applies what is missing, unless that is not to be done; otherwise a sentence that says why not. Said once in the log,
+/// here.
+async fn bring_up_to_date(
+    config: &MigrateConfig,
+    asked: Option<&Asked>,
+    end: Instant,
+) -> Result<Option<Migrated>, String> {
     let began = Instant::now();
     let left = end.saturating_duration_since(began);
     let deadline = began + left.saturating_sub(RESERVE.min(left / 2));
-    let migrated = match &config.database {
-        Ok(database) => {
-            let migrations = Migrations::embedded();
-            match AssertUnwindSafe(database.migrate(&migrations, deadline)).catch_unwind().await {
-                Ok(migrated) => migrated.map_err(|error| error.to_string()),
-                Err(_) => Err("the function panicked; its log says where".to_owned()),
-            }
-        }
-        Err(error) => Err(error.to_string()),
-    };
+    let migrated = deploy(config, asked, deadline).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &migrated {
-        Ok(migrated) => {
-            let Migrated { applied, version, is_newer } = migrated;
-            tracing::info!(?applied, version, is_newer, duration_ms, "migrate.done");
+        Ok(None) => tracing::info!(duration_ms, "migrate.left_alone"),
+        Ok(Some(migrated)) => {
+            let Migrated { applied, version, is_newer, max_connections } = migrated;
+            tracing::info!(?applied, version, is_newer, max_connections, duration_ms, "migrate.done");
         }
         Err(reason) => tracing::error!(error.kind = "migration", reason, duration_ms, "migrate.failed"),
     }
     migrated
 }
 
+async fn deploy(
+    config: &MigrateConfig,
+    asked: Option<&Asked>,
+    deadline: Instant,
+) -> Result<Option<Migrated>, String> {
+    let budget = match asked {
+        Some(asked) => Budget::of(&asked.resource_properties, &asked.old_resource_properties),
+        None => Ok(None),
+    };
+    let budget = budget.map_err(|error| error.to_string())?;
+    if asked.is_some_and(|asked| asked.resource_properties["Migrate"] == "no") {
+        return Ok(None);
+    }
+    let database = config.database.as_ref().map_err(ToString::to_string)?;
+    let migrations = Migrations::embedded();
+    let connections = budget.and_then(Budget::to_insist_on);
+    let wanted = Wanted { migrations: &migrations, users: config.users, connections };
+    let migrated = match AssertUnwindSafe(database.deploy(wanted, deadline)).catch_unwind().await {
+        Ok(migrated) => migrated.map_err(|error| error.to_string())?,
+        Err(_) => return Err("the function panicked; its log says where".to_owned()),
+    };
+    if let Some(most) = budget.map(Budget::most).filter(|most| *most > migrated.max_connections) {
+        // It may be a rollback, which has to go through; the server became smaller since.
+        tracing::warn!(
+            max_connections = migrated.max_connections,
+            database_max_connections = most,
+            "migrate.server_too_small"
+        );
+    }
+    Ok(Some(migrated))
+}
+
 async fn answer(
     config: &MigrateConfig,
     asked: &Asked,
-    outcome: Result<Option<Migrated>, String>,
+    outcome: Result<(&str, Value), String>,
     end: Instant,
 ) -> Result<(), Error> {
     let (status, reason, data) = match outcome {
-        Ok(Some(migrated)) => {
-            let reason = if migrated.is_newer {
-                "The schema is newer than this release, which works with it."
-            } else {
-                "The schema is up to date."
-            };
-            ("SUCCESS", reason.to_owned(), json!({ "Version": migrated.version.to_string() }))
-        }
-        Ok(None) => ("SUCCESS", "The tables stay.".to_owned(), json!({})),
+        Ok((reason, data)) => ("SUCCESS", reason.to_owned(), data),
         Err(reason) => ("FAILED", reason, json!({})),
     };
     let told = Told {
@@ -139,4 +193,21 @@ async fn answer(
     let body = serde_json::to_string(&told)?;
     let put = config.answers.put(&asked.response_url, &body, end).await;
     Ok(put.inspect_err(|error| tracing::error!(error.kind = "answer", %error, "migrate.not_told"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::fingerprint;
+
+    #[test]
+    fn whatever_a_function_is_configured_by_changes_the_text_and_the_order_does_not() {
+        let one = json!({ "MaxSendRate": "5", "LogLevel": "info" });
+        let same = json!({ "LogLevel": "info", "MaxSendRate": "5" });
+        let other = json!({ "LogLevel": "info", "MaxSendRate": "6" });
+        assert_eq!(fingerprint(&one), fingerprint(&same));
+        assert_ne!(fingerprint(&one), fingerprint(&other));
+        assert!(fingerprint(&one).len() == 16 && fingerprint(&json!(null)).len() == 16);
+    }
 }

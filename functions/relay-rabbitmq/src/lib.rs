@@ -32,7 +32,8 @@ where
     let deliveries = rabbitmq::deliveries(event.payload);
     let rings = deliveries.iter().filter_map(|delivery| {
         let email_id = *delivery.email_id.as_ref().ok()?;
-        Some(Ring { email_id, lane: delivery.lane, delay: Duration::ZERO, tries: 0 })
+        let trace = delivery.trace.clone();
+        Some(Ring { email_id, lane: delivery.lane, delay: Duration::ZERO, tries: 0, trace })
     });
     relay::hand_on(bell, rings.collect(), deadline, &mut Rng::new()).await?;
     poison::bury(dead_letters, &deliveries, deadline).await;

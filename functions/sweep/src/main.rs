@@ -5,7 +5,8 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use outbox::{
-    config::{DispatchConfig, ProcessEnvironment, SweepConfig},
+    config::{self, DispatchConfig, ProcessEnvironment, SweepConfig},
+    meter::Meter,
     sweep::Sweeper,
     telemetry,
 };
@@ -16,6 +17,7 @@ async fn main() -> Result<(), Error> {
     let SweepConfig { dispatch, rules } =
         SweepConfig::from_variables(&ProcessEnvironment).inspect_err(telemetry::report)?;
     let DispatchConfig { database, mailer, bell, policy } = dispatch;
-    let sweeper = &Sweeper::new(database, mailer, bell, policy, rules);
+    let meter = Meter::of(config::stack_name(&ProcessEnvironment));
+    let sweeper = &Sweeper::new(database, mailer, bell, policy, rules).metered(meter);
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| sweep::handle(sweeper, event))).await
 }

@@ -28,6 +28,9 @@ async fn a_command_opens_one_connection_and_closes_it() {
         ("resolve --since 1h --resend --yes", 0),
         ("cancel 2 4711", 1),
         ("retry 1", 1),
+        ("pause --for 1h", 0),
+        ("resume --dry-run", 0),
+        ("resume", 0),
     ] {
         let before = server.connections_made().await.expect("a counter");
         let said = run(&variables, line);
@@ -100,4 +103,32 @@ async fn a_database_that_cannot_be_had_is_told_from_one_that_fails() {
         assert_eq!((said.code, &said.json()["error"]["kind"]), (4, &kind.into()), "{said:?}");
         assert!(said.err.starts_with("error: ") && said.err.contains("\nhint: "), "{said:?}");
     }
+}
+
+#[test]
+fn a_login_that_aws_knows_is_had_from_aws() {
+    let mut variables =
+        vec![("DATABASE_AUTH", "iam"), ("DATABASE_URL", "mysql://sendonce_operator@127.0.0.1:1/shop")];
+    let said = run(&variables, "stats");
+    assert_eq!(said.code, 3, "{said:?}");
+    for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID"] {
+        assert!(said.err.contains(name), "{name}: {said:?}");
+    }
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let nobody = format!("http://{closed}");
+    variables = vec![
+        ("DATABASE_AUTH", "secret"),
+        ("DATABASE_URL", "mysql://127.0.0.1:1/shop"),
+        ("DATABASE_TLS", "off"),
+        ("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:sendonce/operator"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "aws-secret-marker"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &nobody),
+    ];
+    let said = run(&variables, "pause");
+    assert_eq!(said.code, 4, "{said:?}");
+    assert!(said.err.contains("no login") && said.err.contains("check DATABASE_SECRET_ARN"), "{said:?}");
+    assert!(!said.err.contains("marker"), "{said:?}");
 }

@@ -57,8 +57,7 @@ async fn an_unreadable_body_fails_alone_and_opens_no_connection() {
     let stage = Stage::new().await;
     let (proxy, url) = stage.table.proxied().await;
     let dispatcher = stage.dispatcher_through(reach(&url, Tls::Off));
-    let unreadable =
-        Doorbell { email_id: Err(UnreadableBody::Shape), lane: Lane::Urgent, tries: 0, group: None };
+    let unreadable = Doorbell { email_id: Err(UnreadableBody::Shape), ..doorbell(0) };
     let answers =
         dispatcher.dispatch(std::slice::from_ref(&unreadable), half_a_minute(), &mut Rng::new()).await;
     assert_eq!(answers, [Answer::Again]);
@@ -79,6 +78,7 @@ async fn a_group_keeps_its_order_and_stops_at_its_first_failure() {
         lane: Lane::Urgent,
         tries: 0,
         group: Some("a".to_owned()),
+        trace: None,
     };
     let mut ids = Vec::new();
     for _ in 0..4 {

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use doorbell::backlog::Taken;
 use outbox::{
     mailer::Reason,
+    redrive,
     state::{AttemptId, State},
     store::{
         Chore, Claim, ClaimRequest, Event, LaneReport, Meaning, NotClaimed, Overdue, Pace, Part, Postpone,
         Record, Session, StoreError, SweepRules, Verdict,
-        operator::{Command, Filter, When},
+        operator::{Command, Filter, LaneCommand, When},
     },
 };
 
@@ -24,6 +26,8 @@ pub(super) enum Exercise {
     Sweep,
     Feedback,
     Operator,
+    /// The same, without what changes anything.
+    Look,
 }
 
 /// What there is to ask about.
@@ -49,6 +53,7 @@ pub(super) async fn run(exercise: Exercise, session: &mut Session, rows: &Rows) 
         }
         Exercise::Feedback => take_events(session, rows).await,
         Exercise::Operator => operate(session, rows).await,
+        Exercise::Look => look(session, rows).await,
     }
 }
 
@@ -96,6 +101,7 @@ async fn send(session: &mut Session, rows: &Rows) -> Result<(), StoreError> {
     let place = place.expect("it is not due");
     session.postpone(id, &place, Postpone::Until(wait), soon()).await?;
     session.postpone(id, &place, Postpone::InLine { earliest: wait, spacing: wait }, soon()).await?;
+    session.postpone(id, &place, Postpone::LeftToSweep, soon()).await?;
     session.unring(&[id], soon()).await?;
     session.expire(id, reason, soon()).await?;
     session.settle(id, soon()).await?;
@@ -149,11 +155,23 @@ async fn take_events(session: &mut Session, rows: &Rows) -> Result<(), StoreErro
     Ok(())
 }
 
-async fn operate(session: &mut Session, rows: &Rows) -> Result<(), StoreError> {
+/// What changes nothing, redrive's look at the table included.
+async fn look(session: &mut Session, rows: &Rows) -> Result<(), StoreError> {
     survey(session).await?;
     session.story(rows.waits, soon()).await?.expect("it is there");
     session.stats(Duration::from_hours(24), soon()).await?;
     session.look_at(&[rows.waits], soon()).await?;
+    session.lanes(None, &["urgent"], soon()).await?;
+    let message = Taken {
+        id: "message".into(),
+        receipt: "receipt".into(),
+        body: rows.waits.to_string(),
+        attributes: Vec::new(),
+        group: None,
+        trace: None,
+    };
+    let planned = redrive::plan(session, vec![message], soon()).await?;
+    assert_eq!(planned[0].state, Some(State::Pending));
     let filter = Filter {
         state: State::Pending,
         lane: None,
@@ -163,6 +181,14 @@ async fn operate(session: &mut Session, rows: &Rows) -> Result<(), StoreError> {
     };
     session.list(&filter, None, 10, soon()).await?;
     session.list(&filter, Some(rows.waits), 10, soon()).await?;
+    Ok(())
+}
+
+async fn operate(session: &mut Session, rows: &Rows) -> Result<(), StoreError> {
+    look(session, rows).await?;
+    for command in [LaneCommand::Pause, LaneCommand::PauseFor(Duration::from_secs(1)), LaneCommand::Resume] {
+        session.lanes(Some(command), &["urgent"], soon()).await?;
+    }
     for drop_expiry in [false, true] {
         let commands = [
             Command::AssumeSent,

@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// A server of one's own with an empty database, on which `migrate` has its own rights, and somebody who takes answers.
-struct Site {
-    server: Server,
+pub(super) struct Site {
+    pub(super) server: Server,
     database: Database,
     desk: Desk,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let server = Server::start(Options::new(flavor())).await.expect("the server starts");
         // Its users are there, and known to the server.
         server.create_database().await.expect("the schema applies");
@@ -32,7 +32,7 @@ impl Site {
     }
 
     /// `migrate` configured for this site. It has no credentials and no region: it calls nobody.
-    fn function(&self) -> Function {
+    pub(super) fn function(&self) -> Function {
         Function::new(function_binary("migrate"))
             .env("DATABASE_URL", self.database.url_of("migrate"))
             .env("DATABASE_TLS", "verify")
@@ -40,12 +40,18 @@ impl Site {
             .env("LOG_LEVEL", "debug")
     }
 
-    async fn started(&self) -> Environment {
+    /// The same with somebody else's user, who has the same password.
+    pub(super) fn function_as(&self, user: &str) -> Function {
+        let url = self.database.url_of("migrate").replacen("sendonce_migrate", user, 1);
+        self.function().env("DATABASE_URL", url)
+    }
+
+    pub(super) async fn started(&self) -> Environment {
         start(self.function()).await
     }
 
     /// A file of `events/`, with this site's address to answer to.
-    fn event(&self, name: &str) -> Value {
+    pub(super) fn event(&self, name: &str) -> Value {
         let mut event = event(&format!("migrate_{name}.json"));
         if event.get("ResponseURL").is_some() {
             event["ResponseURL"] = json!(self.desk.address());
@@ -55,8 +61,12 @@ impl Site {
 
     /// Invokes it for CloudFormation, and returns what CloudFormation was told.
     async fn told(&self, environment: &Environment, name: &str) -> Value {
-        let event = self.event(name);
-        let outcome = environment.invoke(&event).await.outcome;
+        self.told_of(environment, &self.event(name)).await
+    }
+
+    /// The same with an event that no file has.
+    pub(super) async fn told_of(&self, environment: &Environment, event: &Value) -> Value {
+        let outcome = environment.invoke(event).await.outcome;
         assert_eq!(outcome, Outcome::Response(Value::Null), "{}", environment.log_text());
         let told = self.desk.take_one();
         for name in ["StackId", "RequestId", "LogicalResourceId"] {
@@ -66,17 +76,22 @@ impl Site {
     }
 
     /// Why a request failed.
-    async fn reason(&self, environment: &Environment, name: &str) -> String {
-        let told = self.told(environment, name).await;
+    pub(super) async fn reason(&self, environment: &Environment, name: &str) -> String {
+        self.reason_of(environment, &self.event(name)).await
+    }
+
+    /// The same with an event that no file has.
+    pub(super) async fn reason_of(&self, environment: &Environment, event: &Value) -> String {
+        let told = self.told_of(environment, event).await;
         assert_eq!((&told["Status"], &told["Data"]), (&json!("FAILED"), &json!({})), "{told}");
         told["Reason"].as_str().expect("a sentence").to_owned()
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(super) async fn execute(&self, sql: &str) {
         self.database.admin().execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    async fn number(&self, sql: &str) -> u64 {
+    pub(super) async fn number(&self, sql: &str) -> u64 {
         self.database.admin().query_scalar_u64(sql).await.expect("a number")
     }
 }
@@ -86,14 +101,14 @@ fn event(name: &str) -> Value {
     text.unwrap_or_else(|error| panic!("{name}: {error}")).parse().expect("JSON")
 }
 
-async fn start(function: Function) -> Environment {
+pub(super) async fn start(function: Function) -> Environment {
     let environment = RuntimeApi::start().environment(function).await.expect("it starts");
     environment.ready().await.unwrap_or_else(|error| panic!("{error}: {}", environment.log_text()));
     environment
 }
 
 /// Nothing of the address, of the password, or of a row.
-fn is_discreet(text: &str) {
+pub(super) fn is_discreet(text: &str) {
     for secret in ["marker", PASSWORD, "customer.example"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
@@ -128,7 +143,14 @@ async fn every_event_file_is_answered_as_written_down() {
             needed += 1;
             continue;
         }
-        let told = site.told(&environment, name).await;
+        let mut told = site.told(&environment, name).await;
+        // What it is belongs to the release; that there is one, for the template to use, is what counts.
+        let configuration = told["Data"].as_object_mut().and_then(|data| data.remove("Configuration"));
+        assert_eq!(
+            configuration.is_some(),
+            told["Status"] == "SUCCESS" && told["Data"] != json!({}),
+            "{told}"
+        );
         assert_eq!(
             (&told["Status"], &told["Data"]),
             (&expected["status"], &expected["data"]),

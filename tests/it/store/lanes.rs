@@ -5,7 +5,10 @@ use std::time::Duration;
 use outbox::{
     mailer::Reason,
     state::AttemptId,
-    store::{Claim, ClaimRequest, LaneReport, NotClaimed, Postpone, Record, Session, Verdict},
+    store::{
+        Claim, ClaimRequest, LaneReport, NotClaimed, Postpone, Record, Session, Verdict,
+        operator::LaneCommand,
+    },
 };
 
 use crate::world::{Table, open, soon};
@@ -81,14 +84,43 @@ async fn ten_failures_at_once_are_one_rest() {
 }
 
 #[tokio::test]
-async fn a_paused_lane_stays_paused() {
+async fn whatever_was_under_way_a_paused_lane_stays_paused() {
     let table = Table::new().await;
     let mut session = open(&table.plain()).await;
-    let (id, token, _) = attempt(&mut session, &table, 1, false).await;
-    table.execute("UPDATE lane SET rest_until = '9999-12-31', strikes = 3").await;
-    report(&mut session, id, &token, LaneReport::Healthy).await;
-    let (_, _, claim) = attempt(&mut session, &table, 2, true).await;
-    assert!(matches!(claim, Claim::NotClaimed(NotClaimed::Resting { .. })), "{claim:?}");
+    let rest = |probe| LaneReport::Rest { at_least: Duration::from_secs(7), probe };
+    let reports = [
+        LaneReport::Healthy,
+        LaneReport::Unprobed,
+        LaneReport::Doubtful { probe: false },
+        LaneReport::Doubtful { probe: true },
+        rest(false),
+        rest(true),
+    ];
+    let standing = "SELECT CONCAT_WS(' ', rest_until, struck_at, strikes) FROM lane WHERE name = 'urgent'";
+    let mut serial = 0;
+    for pause in [LaneCommand::Pause, LaneCommand::PauseFor(Duration::from_mins(1))] {
+        for strikes in [0, 1, 3] {
+            for told in reports {
+                serial += 2;
+                let sql = format!("UPDATE lane SET rest_until = '1970-01-01', strikes = {strikes}");
+                table.execute(&sql).await;
+                let probe = strikes == 3;
+                let (id, token, claim) = attempt(&mut session, &table, serial, probe).await;
+                assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
+                session.lanes(Some(pause), &["urgent"], soon()).await.expect("paused");
+                let paused = table.value(standing).await;
+                report(&mut session, id, &token, told).await;
+                assert_eq!(table.value(standing).await, paused, "{told:?} with {strikes} strikes");
+                for probe in [false, true] {
+                    let (_, _, claim) = attempt(&mut session, &table, serial + 1, probe).await;
+                    assert!(matches!(claim, Claim::NotClaimed(NotClaimed::Paused { .. })), "{claim:?}");
+                }
+                session.lanes(Some(LaneCommand::Resume), &["urgent"], soon()).await.expect("resumed");
+                let (_, _, claim) = attempt(&mut session, &table, serial + 1, probe).await;
+                assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
+            }
+        }
+    }
     session.close().await;
 }
 

@@ -144,3 +144,23 @@ async fn rows_read(server: &Server) -> u64 {
     }
     sum
 }
+
+/// The gauges of the metrics, as `store::sweep` reads them once a minute.
+#[tokio::test]
+async fn what_is_unknown_is_counted_from_the_index_alone() {
+    let stage = Stage::new().await;
+    backlog(&stage, 3_000).await;
+    let attempt = "attempt_id = '01JDCB8Q6Y3V0K9M2T4W6X8Z1A'";
+    stage.table.execute(&format!("UPDATE email SET state = 'unknown', {attempt} LIMIT 1000")).await;
+    stage.table.execute("ANALYZE TABLE email").await;
+    let count = "SELECT COUNT(*) FROM (SELECT id FROM email WHERE state = 'unknown' LIMIT 10000) AS held";
+    let plan = stage.table.database.admin().rows(&format!("EXPLAIN {count}")).await.expect("a plan");
+    let of_the_table = plan.iter().find(|step| step.iter().flatten().any(|cell| cell == "email"));
+    let of_the_table = of_the_table.expect("it reads the table");
+    assert!(of_the_table.iter().flatten().any(|cell| cell.contains("Using index")), "{plan:?}");
+    let mut session = open(&stage.table.plain_as("sweep")).await;
+    let survey = session.survey(Part::Attempts, &RULES, 10, soon()).await.expect("read");
+    session.close().await;
+    assert_eq!(survey.unknown, 1_000);
+    assert!(survey.oldest_due.is_some_and(|age| age.as_secs() >= 180), "{survey:?}");
+}

@@ -10,20 +10,14 @@ use stack::{
 use super::{BINARIES, Deployed};
 use crate::{grants::empty_for_migrate, world::flavor};
 
-const WITH_MIGRATE: [&str; 4] = [BINARIES[0], BINARIES[1], BINARIES[2], "migrate"];
-
 #[tokio::test]
 async fn a_deploy_brings_the_schema_before_anything_needs_it() {
     let server = Server::start(Options::new(flavor())).await.expect("the server starts");
     let database = empty_for_migrate(&server).await;
     let url = database.url_of("migrate");
-    let shop = Deployed::on(
-        server,
-        database,
-        &WITH_MIGRATE,
-        &[("MigrateSchema", "yes"), ("MigrateDatabaseUrl", &url)],
-    )
-    .await;
+    let shop =
+        Deployed::on(server, database, &BINARIES, &[("MigrateSchema", "yes"), ("MigrateDatabaseUrl", &url)])
+            .await;
     let shop = shop.unwrap_or_else(|error| panic!("it deploys: {error}"));
     shop.insert(1, "pending").await;
     let unheard = "UPDATE email SET due_at = UTC_TIMESTAMP(6) - INTERVAL 3 MINUTE";
@@ -47,13 +41,9 @@ async fn a_failed_migration_fails_the_deploy_with_its_message() {
     let database = empty_for_migrate(&server).await;
     database.admin().execute("CREATE TABLE email (id INT)").await.expect("a table in the way");
     let url = database.url_of("migrate");
-    let refused = Deployed::on(
-        server,
-        database,
-        &WITH_MIGRATE,
-        &[("MigrateSchema", "yes"), ("MigrateDatabaseUrl", &url)],
-    )
-    .await;
+    let refused =
+        Deployed::on(server, database, &BINARIES, &[("MigrateSchema", "yes"), ("MigrateDatabaseUrl", &url)])
+            .await;
     let Err(DeployError::Stack { events, .. }) = refused else { panic!("it should have failed") };
     assert!(events.contains("0001_schema.sql failed with MySQL error 1050"), "{events}");
     assert!(!events.contains("DispatchSqsFunction: CREATE_COMPLETE"), "{events}");
@@ -72,9 +62,7 @@ fn what_has_a_database_waits_for_the_schema() {
         if block.contains("            - !Ref DatabaseUrl\n") {
             connected.push(name.trim());
         }
-        if block
-            .contains("\n      Tags: { SchemaVersion: !If [HasMigrate, !GetAtt Schema.Version, by-hand] }\n")
-        {
+        if block.contains("\n      Tags: { SchemaVersion: !GetAtt Schema.Version }\n") {
             waiting.push(name.trim());
         }
     }

@@ -20,8 +20,7 @@ fn event(name: &str) -> Value {
 
 #[tokio::test]
 async fn a_doorbell_of_rabbitmq_is_answered_through_either_function() {
-    let [dispatch_sqs, sweep, feedback] = BINARIES;
-    let binaries = [dispatch_sqs, sweep, feedback, "relay-rabbitmq", "dispatch-rabbitmq"];
+    let binaries = [&BINARIES[..], &["relay-rabbitmq", "dispatch-rabbitmq"]].concat();
     let shop = Deployed::with(&binaries, &BROKER).await;
     let dead = &shop.outputs["RabbitmqDeadLetterQueueUrl"];
 
@@ -59,7 +58,14 @@ async fn a_doorbell_of_rabbitmq_is_answered_through_either_function() {
     let names: Vec<&str> = relay.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["BULK_QUEUE_URL", "DEAD_LETTER_QUEUE_URL", "LOG_LEVEL", "STACK_NAME", "URGENT_QUEUE_URL"]
+        [
+            "BULK_QUEUE_URL",
+            "CONFIGURATION",
+            "DEAD_LETTER_QUEUE_URL",
+            "LOG_LEVEL",
+            "STACK_NAME",
+            "URGENT_QUEUE_URL"
+        ]
     );
     let mut dispatch = shop.cloud.variables("shop-dispatch-rabbitmq").await.expect("variables");
     for (variable, output) in [

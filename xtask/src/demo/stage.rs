@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use outbox::store::{Database as Store, DatabaseConfig, Tls};
-use stack::database::{Database, Flavor, Options, Server, migrations_folder};
+use stack::database::{Database, Flavor, Options, Server};
 use stack::deploy::{Application, Cloud};
 use stack::front::Front;
 use stack::inbox::Inbox;
@@ -27,16 +25,18 @@ pub(super) const RELAY_RABBITMQ: &str = "sendonce-relay-rabbitmq";
 pub(super) const DISPATCH_RABBITMQ: &str = "sendonce-dispatch-rabbitmq";
 
 /// All of them.
-pub(super) const FUNCTIONS: [&str; 5] = [DISPATCH, SWEEP, FEEDBACK, RELAY_RABBITMQ, DISPATCH_RABBITMQ];
+pub(super) const FUNCTIONS: [&str; 6] =
+    [DISPATCH, SWEEP, FEEDBACK, RELAY_RABBITMQ, DISPATCH_RABBITMQ, "sendonce-migrate"];
 
 /// Their binaries; the first is the worker.
-const BINARIES: [&str; 5] = ["dispatch-sqs", "sweep", "feedback", "relay-rabbitmq", "dispatch-rabbitmq"];
+const BINARIES: [&str; 6] =
+    ["dispatch-sqs", "sweep", "feedback", "relay-rabbitmq", "dispatch-rabbitmq", "migrate"];
 
 /// The domain that SES lets write.
 const DOMAIN: &str = "shop.example";
 
-/// Without a configuration set SES tells nothing afterwards.
-const CONFIGURATION_SET: &str = "shop-events";
+/// The stack's name, and that of the configuration set that it makes: without one SES tells nothing afterwards.
+const STACK: &str = "sendonce";
 
 /// Everything that runs.
 pub(super) struct Stage {
@@ -62,7 +62,7 @@ struct Mail {
 }
 
 impl Stage {
-    /// Installs, builds and starts what is needed, applies the schema and deploys the template. SES will tell these
+    /// Installs, builds and starts what is needed and deploys the template, which makes the schema. SES will tell these
     /// events of every email that it takes.
     pub(super) async fn set_up(events: &[EventKind]) -> Result<Self, Failure> {
         let build = async { spawn_blocking(|| build::build(&BINARIES)).await? };
@@ -109,33 +109,23 @@ impl Stage {
     }
 }
 
+/// With an empty database: the deploy makes the schema.
 async fn start_database() -> Result<(Server, Database), Failure> {
-    let server = step("starting MariaDB", Server::start(Options::new(Flavor::MariaDb))).await?;
-    let database = step(
-        "applying the schema",
+    step(
+        "starting MariaDB",
         Box::pin(async {
+            let server = Server::start(Options::new(Flavor::MariaDb)).await?;
             let database = server.create_empty_database().await?;
-            // As a deployment does it, by the application's own user over TLS.
-            let config = DatabaseConfig::parse(database.url(), tls(&server))?;
-            let mut session = Store::new(config).connect(Instant::now() + Duration::from_secs(10)).await?;
-            let migrated = session.migrate(&migrations_folder()).await;
-            session.close().await;
-            migrated?;
-            Ok::<_, Failure>(database)
+            Ok::<_, Failure>((server, database))
         }),
     )
-    .await?;
-    Ok((server, database))
-}
-
-fn tls(server: &Server) -> Tls {
-    Tls::Verify { ca_file: server.ca_file().into() }
+    .await
 }
 
 async fn start_cloud() -> Result<(Mail, Ministack), Failure> {
     let ses = Ses::start().await?;
     ses.verified_senders(Some(&[DOMAIN]));
-    ses.configuration_sets(Some(&[CONFIGURATION_SET]));
+    ses.configuration_sets(Some(&[STACK]));
     let inbox = step("starting the inbox", Inbox::start()).await?;
     let front = Front::start(&ses, &inbox).await?;
     let options = ministack::Options::default().region("eu-west-1").ses_endpoint(front.endpoint());
@@ -157,18 +147,16 @@ async fn deploy(
     let parameters = [
         ("Database", "url"),
         ("DatabaseUrl", database.url()),
-        ("MigrateSchema", "no"),
+        ("MigrateDatabaseUrl", database.url()),
         ("DatabaseTls", "verify"),
         ("DatabaseCaFile", ca_file),
         ("SesIdentityArns", &identity),
-        ("ConfigurationSet", CONFIGURATION_SET),
         ("RabbitmqBroker", "self-hosted"),
         ("RabbitmqRelayQueue", RELAYED),
         ("RabbitmqDispatchQueue", DISPATCHED),
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
     ];
     let code: Vec<_> = code.iter().map(|code| (code.binary, &code.archive)).collect();
-    let application =
-        Application { stack: "sendonce", template: &template, parameters: &parameters, code: &code };
+    let application = Application { stack: STACK, template: &template, parameters: &parameters, code: &code };
     Ok(cloud.deploy(&application).await?)
 }

@@ -9,6 +9,7 @@ use outbox::{
 };
 use serde_json::{Value, json};
 
+use super::pause::standing;
 use crate::{
     failure::Failure,
     output::{Report, Table, plain, thousands},
@@ -63,17 +64,19 @@ fn text(stats: &Stats, config: &OperatorConfig) -> String {
     text.push_str("\nLanes\n");
     let mut table = Table::new(2);
     for lane in &stats.lanes {
-        let rest = match lane.rests_until {
-            Some(until) => format!("rests until {} ({})", human(until), relative(until, stats.now)),
-            None if lane.probed => "is tried with one email at a time".to_owned(),
-            None => "open".to_owned(),
-        };
+        let rest = standing(lane, stats.now);
         let strikes =
             if lane.strikes > 0 { format!("{} failures in a row", lane.strikes) } else { String::new() };
         let line = lane
             .line_until
             .map_or_else(String::new, |until| format!("emails wait in line until {}", human(until)));
-        table.row([plain(&lane.name), rest, strikes, line]);
+        let resume = if lane.is_paused {
+            format!("sendonce resume --lane {}", plain(&lane.name))
+        } else {
+            String::new()
+        };
+        let notes: Vec<_> = [resume, strikes, line].into_iter().filter(|note| !note.is_empty()).collect();
+        table.row([plain(&lane.name), rest, notes.join("; ")]);
     }
     text.push_str(&table.text());
     text.push_str(&rate(stats, config));
@@ -134,6 +137,7 @@ fn document(stats: &Stats, config: &OperatorConfig) -> Value {
             json!({
                 "name": lane.name,
                 "rests_until": lane.rests_until.map(rfc3339),
+                "is_paused": lane.is_paused,
                 "strikes": lane.strikes,
                 "is_probed": lane.probed,
                 "line_until": lane.line_until.map(rfc3339),

@@ -1,6 +1,6 @@
 //! How variables are read: each in one way, whichever part asks.
 
-use std::path::PathBuf;
+use std::{cell::OnceCell, path::PathBuf};
 
 use aws_credential_types::Credentials;
 
@@ -12,12 +12,14 @@ use crate::aws::AwsAccess;
 pub struct Reader<'v, V: ?Sized> {
     variables: &'v V,
     problems: Vec<String>,
+    /// Read once, whoever asks: its problems are told once, and its connections are shared.
+    access: OnceCell<Option<AwsAccess>>,
 }
 
 impl<'v, V: Variables + ?Sized> Reader<'v, V> {
     /// A reader that has found nothing wrong yet.
     pub fn of(variables: &'v V) -> Self {
-        Self { variables, problems: Vec::new() }
+        Self { variables, problems: Vec::new(), access: OnceCell::new() }
     }
 
     /// What was read, if nothing was wrong.
@@ -86,6 +88,15 @@ impl<'v, V: Variables + ?Sized> Reader<'v, V> {
     /// As every AWS SDK reads them. On Lambda the credentials stand in the environment for its whole life, so the
     /// provider chain of `aws-config` has nothing to add.
     pub fn aws_access(&mut self) -> Option<AwsAccess> {
+        if self.access.get().is_none() {
+            let access = self.read_aws_access();
+            // It is empty, as was just seen.
+            let _ = self.access.set(access);
+        }
+        self.access.get().cloned().flatten()
+    }
+
+    fn read_aws_access(&mut self) -> Option<AwsAccess> {
         let region = self.text("AWS_REGION").or_else(|| self.text("AWS_DEFAULT_REGION"));
         if region.is_none() {
             self.problem("AWS_REGION is not set: the region of SES and SQS, such as eu-west-1");

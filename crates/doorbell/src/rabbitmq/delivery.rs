@@ -1,5 +1,7 @@
 //! What a message of the event says: for which email it rings, on which lane, and what to call it.
 
+use std::sync::Arc;
+
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -9,6 +11,7 @@ use super::event::{Message, RabbitmqEvent, Text};
 use crate::{
     Lane,
     body::{self, UnreadableBody},
+    trace::Trace,
 };
 
 /// One message.
@@ -20,6 +23,8 @@ pub struct Delivery {
     pub lane: Lane,
     /// The email that it rings for.
     pub email_id: Result<u64, Unreadable>,
+    /// The trace that it belongs to.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// Where a message came from: enough to find it again, and nothing that a person wrote.
@@ -118,8 +123,10 @@ fn delivery(queue: &str, vhost: &str, position: usize, message: Message) -> Deli
         timestamp: properties.timestamp.0.filter(|time| is_time(time)),
         redelivered: message.redelivered.0,
     };
-    let lane = lane(&origin, &properties.headers.lane);
-    Delivery { origin, lane, email_id: read(message.data) }
+    let headers = properties.headers;
+    let lane = lane(&origin, &headers.lane);
+    let trace = Trace::read(headers.traceparent.0.as_deref(), headers.tracestate.0.as_deref(), None);
+    Delivery { origin, lane, email_id: read(message.data), trace }
 }
 
 fn read(data: Text) -> Result<u64, Unreadable> {

@@ -9,6 +9,7 @@ use serde::{
 };
 
 use super::loose::{self, Loose};
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// An event of type `aws:rmq`: messages by queue, in the order in which they stand there.
 ///
@@ -51,6 +52,8 @@ pub(super) struct Properties {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Headers {
     pub(super) lane: Text,
+    pub(super) traceparent: Text,
+    pub(super) tracestate: Text,
 }
 
 /// A text, or the `{"bytes": […]}` that stands for one in a header; a whole number is its digits.
@@ -144,6 +147,8 @@ impl Loose for Headers {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, members: &mut A) -> Result<(), A::Error> {
         match name {
             "lane" => self.lane = members.next_value()?,
+            TRACEPARENT => self.traceparent = members.next_value()?,
+            TRACESTATE => self.tracestate = members.next_value()?,
             _ => loose::skip(members)?,
         }
         Ok(())

@@ -101,7 +101,7 @@ fn log(delivery: &Delivery, unreadable: &Unreadable, failure: Option<&'static st
             vhost = origin.vhost,
             position = origin.position,
             message_id = origin.message_id,
-            timestamp = origin.timestamp,
+            sent_at = origin.timestamp,
             redelivered = origin.redelivered,
             "doorbell.dropped"
         );
@@ -112,7 +112,7 @@ fn log(delivery: &Delivery, unreadable: &Unreadable, failure: Option<&'static st
             vhost = origin.vhost,
             position = origin.position,
             message_id = origin.message_id,
-            timestamp = origin.timestamp,
+            sent_at = origin.timestamp,
             redelivered = origin.redelivered,
             "doorbell.dead_lettered"
         );

@@ -97,7 +97,8 @@ struct Left {
 /// Offers each once, the lanes beside each other: one whose queue is away does not hold up the other.
 async fn offer<B: Bell + Sync>(bell: &B, rings: &[Ring], time: Duration) -> Left {
     let until = tokio::time::Instant::now() + time;
-    let (urgent, bulk): (Vec<Ring>, Vec<Ring>) = rings.iter().partition(|ring| ring.lane == Lane::Urgent);
+    let (urgent, bulk): (Vec<Ring>, Vec<Ring>) =
+        rings.iter().cloned().partition(|ring| ring.lane == Lane::Urgent);
     let (mut left, bulk) =
         join(Box::pin(offer_lane(bell, &urgent, until)), Box::pin(offer_lane(bell, &bulk, until))).await;
     if left.rings.is_empty() {
@@ -114,7 +115,7 @@ async fn offer_lane<B: Bell + Sync>(bell: &B, rings: &[Ring], until: tokio::time
         let calls = join_all(wave.chunks(TEN).map(|ten| bell.ring_all(ten)));
         let Ok(answers) = tokio::time::timeout_at(until, calls).await else {
             left.kind = "short_of_time";
-            left.rings.extend(wave);
+            left.rings.extend_from_slice(wave);
             break;
         };
         let mut some_taken = false;
@@ -133,14 +134,14 @@ async fn offer_lane<B: Bell + Sync>(bell: &B, rings: &[Ring], until: tokio::time
                     }
                 }
             }
-            left.rings.push(*ring);
+            left.rings.push(ring.clone());
         }
         // A queue that takes nothing is not asked for every ten of a thousand.
         if !some_taken {
             break;
         }
     }
-    left.rings.extend(waves.flatten());
+    left.rings.extend(waves.flatten().cloned());
     left
 }
 

@@ -9,8 +9,11 @@ use aws_sdk_sqs::{
     types::{Message, MessageAttributeValue, MessageSystemAttributeName},
 };
 
-use super::{ENTRIES, SqsBell};
-use crate::backlog::{Attribute, Backlog, BacklogError, Taken, Value};
+use super::{ENTRIES, SqsBell, system_attributes};
+use crate::{
+    backlog::{Attribute, Backlog, BacklogError, Taken, Value},
+    trace::{TRACEPARENT, TRACESTATE, Trace},
+};
 
 /// SQS asks all of its servers only when it may wait; otherwise an empty answer says little.
 const WAIT_S: i32 = 1;
@@ -42,7 +45,8 @@ impl Backlog for SqsBacklog {
             .visibility_timeout(self.hidden_s)
             .wait_time_seconds(WAIT_S)
             .message_attribute_names("All")
-            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId);
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader);
         let received = call.send().await.map_err(|error| failed("hand out messages", error))?;
         Ok(received.messages.unwrap_or_default().into_iter().map(taken).collect())
     }
@@ -74,30 +78,35 @@ impl Backlog for SqsBacklog {
             .queue_url(queue_url)
             .message_body(&taken.body)
             .set_message_group_id(taken.group.clone())
-            .set_message_attributes(Some(attributes.collect()));
+            .set_message_attributes(Some(attributes.collect()))
+            .set_message_system_attributes(system_attributes(taken.trace.as_deref()));
         call.send().await.map(drop).map_err(|error| failed("take a message", error))
     }
 }
 
 fn taken(message: Message) -> Taken {
-    let group = MessageSystemAttributeName::MessageGroupId;
-    let group = message.attributes.as_ref().and_then(|attributes| attributes.get(&group)).cloned();
-    let attributes =
-        message.message_attributes.unwrap_or_default().into_iter().filter_map(|(name, value)| {
-            let kind = value.data_type;
-            let value = match (value.string_value, value.binary_value) {
-                (Some(text), _) => Value::Text(text),
-                (None, Some(bytes)) => Value::Bytes(bytes.into_inner()),
-                (None, None) => return None,
-            };
-            Some(Attribute { name, kind, value })
-        });
+    let system = message.attributes.unwrap_or_default();
+    let group = system.get(&MessageSystemAttributeName::MessageGroupId).cloned();
+    let xray = system.get(&MessageSystemAttributeName::AwsTraceHeader).map(String::as_str);
+    let attributes = message.message_attributes.unwrap_or_default();
+    let text = |name| attributes.get(name).and_then(|value| value.string_value.as_deref());
+    let trace = Trace::read(text(TRACEPARENT), text(TRACESTATE), xray);
+    let attributes = attributes.into_iter().filter_map(|(name, value)| {
+        let kind = value.data_type;
+        let value = match (value.string_value, value.binary_value) {
+            (Some(text), _) => Value::Text(text),
+            (None, Some(bytes)) => Value::Bytes(bytes.into_inner()),
+            (None, None) => return None,
+        };
+        Some(Attribute { name, kind, value })
+    });
     Taken {
         id: message.message_id.unwrap_or_default(),
         receipt: message.receipt_handle.unwrap_or_default(),
         body: message.body.unwrap_or_default(),
         attributes: attributes.collect(),
         group,
+        trace,
     }
 }
 

@@ -1,11 +1,12 @@
-//! One attempt: claim, check, call, record.
+//! One attempt up to its call: claim, check, prepare.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use doorbell::{Bell, Lane};
+use doorbell::{Bell, Lane, trace::Trace};
 use fastrand::Rng;
 
 use super::{
@@ -15,24 +16,33 @@ use super::{
 };
 use crate::{
     line::Line,
-    mailer::{Consequence, Mailer, Reason, Refusal, SendOutcome},
+    mailer::{Mailer, Reason},
+    measure::Metric,
     retry::up_to,
-    state::{AttemptId, State},
+    state::AttemptId,
     store::{Claim, ClaimRequest, Claimed, LaneReport, NotClaimed, Record, StoreError, Verdict},
 };
 
 /// What is known of an attempt from its claim on.
 pub(super) struct Attempt {
-    id: u64,
-    token: AttemptId,
+    pub(super) id: u64,
+    pub(super) token: AttemptId,
     /// Monotonic, read before the claim was sent: the lease has not begun earlier than this.
-    claimed_at: Instant,
-    lane: Lane,
-    attempts: u32,
-    trying_for: Duration,
-    expires_in: Option<Duration>,
-    lane_is_struck: bool,
-    probe: bool,
+    pub(super) claimed_at: Instant,
+    pub(super) lane: Lane,
+    pub(super) attempts: u32,
+    pub(super) trying_for: Duration,
+    pub(super) expires_in: Option<Duration>,
+    pub(super) lane_is_struck: bool,
+    pub(super) probe: bool,
+    pub(super) trace: Option<Arc<Trace>>,
+}
+
+impl Attempt {
+    /// Around all that is done for it.
+    pub(super) fn span(&self) -> tracing::Span {
+        Trace::span(self.trace.as_ref())
+    }
 }
 
 /// An attempt whose request may leave.
@@ -87,7 +97,7 @@ where
         match self.claim(&mut request, line).await {
             Ok(Claim::Claimed(claimed)) => {
                 let probe = request.probe;
-                self.check(id, token, claimed_at, lease, *claimed, probe, line, dice).await
+                self.check(id, doorbell, token, claimed_at, lease, *claimed, probe, line, dice).await
             }
             Ok(Claim::NotClaimed(why)) => Begun::Answered(self.wait(id, doorbell, why, line, dice).await),
             Err(error) => {
@@ -101,9 +111,19 @@ where
     async fn claim(&self, request: &mut ClaimRequest<'_>, line: &mut Line<'_>) -> Result<Claim, StoreError> {
         let deadline = line.deadline();
         let mut waits = 0;
-        let (mut repeated, mut looked_again) = (false, false);
+        let (mut repeated, mut looked_again, mut has_waited) = (false, false, false);
         loop {
-            match line.session().await?.claim(*request, deadline).await {
+            let session = line.session().await?;
+            let began = Instant::now();
+            let claim = session.claim(*request, deadline).await;
+            if claim.is_ok() {
+                line.measured.took(Metric::ClaimMs, began.elapsed());
+            }
+            if !has_waited && matches!(claim, Ok(Claim::NotClaimed(NotClaimed::NoSlot { .. }))) {
+                has_waited = true;
+                line.measured.count(Metric::RateWaits);
+            }
+            match claim {
                 Err(error) if error.is_contended() && !repeated => repeated = true,
                 Ok(Claim::NotClaimed(NotClaimed::WantsProbe { .. })) if !request.probe => {
                     request.probe = true;
@@ -167,6 +187,7 @@ where
         let lane = probe.then_some((doorbell.lane.as_str(), LaneReport::Unprobed));
         match line.record(Record { id, attempt: token, verdict, lane }, dice).await {
             Ok(Some(state)) if state.is_terminal() => {
+                line.measured.entered(state);
                 tracing::warn!(email_id = id, attempt_id = %token, state = %state, "email.{state}");
                 Answer::Done
             }
@@ -183,6 +204,7 @@ where
     async fn check(
         &self,
         id: u64,
+        doorbell: &Doorbell,
         token: AttemptId,
         claimed_at: Instant,
         lease: Duration,
@@ -202,6 +224,7 @@ where
             expires_in: claimed.expires_in,
             lane_is_struck: claimed.lane_is_struck,
             probe,
+            trace: doorbell.trace.clone(),
         };
         // A panic here is certain not to have sent anything; what it interrupted is pure.
         let prepared = catch_unwind(AssertUnwindSafe(|| {
@@ -247,188 +270,9 @@ where
         let wanted = self.policy.ses_timeout.min(line.budget().saturating_sub(RESERVE).mul_f32(0.8));
         (left >= wanted && !left.is_zero()).then(|| self.policy.ses_timeout.min(left))
     }
-
-    /// Records what a call brought. `None`: it panicked, and nobody can know how far it came.
-    pub(super) async fn land(
-        &self,
-        facts: Attempt,
-        outcome: Option<SendOutcome>,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Answer {
-        let outcome = outcome.unwrap_or_else(|| {
-            SendOutcome::Unknown(Reason::new(
-                "panic",
-                "The call to SES was interrupted by a defect in sendonce.",
-            ))
-        });
-        match outcome {
-            SendOutcome::Accepted { message_id } => self.accepted(&facts, &message_id, line, dice).await,
-            SendOutcome::NotSent(refusal) => self.not_sent(&facts, true, &refusal, line, dice).await,
-            SendOutcome::Unknown(reason) => {
-                let report = LaneReport::Doubtful { probe: facts.probe };
-                let verdict = Verdict::Unknown { reason: &reason };
-                self.write(&facts, verdict, Some(report), Some(reason.kind), line, dice).await;
-                Answer::Done
-            }
-        }
-    }
-
-    async fn accepted(
-        &self,
-        facts: &Attempt,
-        message_id: &str,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Answer {
-        let record = Record {
-            id: facts.id,
-            attempt: &facts.token,
-            verdict: Verdict::Accepted { message_id },
-            lane: facts.lane_is_struck.then_some((facts.lane.as_str(), LaneReport::Healthy)),
-        };
-        match line.record(record, dice).await {
-            Ok(_) => tracing::info!(
-                email_id = facts.id,
-                attempt_id = %facts.token,
-                ses_message_id = message_id,
-                attempt = facts.attempts,
-                duration_ms = millis(facts.claimed_at.elapsed()),
-                "email.sent"
-            ),
-            // The row stays `sending` until its lease ends. This line and SES's own Send event are what repairs it.
-            Err(error) => tracing::error!(
-                email_id = facts.id,
-                attempt_id = %facts.token,
-                ses_message_id = message_id,
-                error.kind = error.kind(),
-                error.detail = %error,
-                "email.sent but not recorded"
-            ),
-        }
-        Answer::Done
-    }
-
-    /// SES certainly did not take it. `called`: because it said so.
-    async fn not_sent(
-        &self,
-        facts: &Attempt,
-        called: bool,
-        refusal: &Refusal,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Answer {
-        let Refusal { consequence, reason } = refusal;
-        let retry = &self.policy.retry;
-        let trusted = match (called, facts.probe || facts.lane_is_struck) {
-            (true, true) => Some(LaneReport::Healthy),
-            (false, true) if facts.probe => Some(LaneReport::Unprobed),
-            _ => None,
-        };
-        let (wait, give_back, over, report) = match *consequence {
-            Consequence::Permanent => (Duration::ZERO, false, true, trusted),
-            Consequence::Later => {
-                (retry.backoff(facts.attempts, dice), false, facts.attempts >= retry.max_attempts, trusted)
-            }
-            Consequence::Doubt(at_least) | Consequence::Rest(at_least) => (
-                at_least + up_to(at_least.max(Duration::from_secs(1)), dice),
-                true,
-                facts.trying_for >= retry.retry_for,
-                Some(match consequence {
-                    Consequence::Rest(_) => LaneReport::Rest { at_least, probe: facts.probe },
-                    _ => LaneReport::Doubtful { probe: facts.probe },
-                }),
-            ),
-        };
-        // Whoever comes when `expires_at` is over ends the email then, and not before.
-        let wait = match facts.expires_in {
-            Some(left) => wait.min(left.saturating_sub(facts.claimed_at.elapsed())),
-            None => wait,
-        };
-        let verdict =
-            if over { Verdict::Fail { reason } } else { Verdict::Retry { wait, give_back, reason } };
-        match self.write(facts, verdict, report, Some(reason.kind), line, dice).await {
-            Some(State::Pending) => self.ring_waiting(facts.id, facts.lane, wait, line).await,
-            _ => Answer::Done,
-        }
-    }
-
-    /// The email is claimed but its request never left: as if it had not been claimed.
-    async fn give_back(
-        &self,
-        facts: &Attempt,
-        why: &'static str,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Answer {
-        let wait = up_to(SOON, dice).max(Duration::from_secs(1));
-        let report = facts.probe.then_some(LaneReport::Unprobed);
-        match self.write(facts, Verdict::Release { wait }, report, Some(why), line, dice).await {
-            Some(State::Pending) => self.ring_waiting(facts.id, facts.lane, wait, line).await,
-            _ => Answer::Done,
-        }
-    }
-
-    /// Ends an email without calling SES.
-    async fn end(
-        &self,
-        facts: &Attempt,
-        verdict: Verdict<'_>,
-        error_kind: Option<&'static str>,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Answer {
-        let report = facts.probe.then_some(LaneReport::Unprobed);
-        self.write(facts, verdict, report, error_kind, line, dice).await;
-        Answer::Done
-    }
-
-    /// Records a verdict and logs what came of it.
-    async fn write(
-        &self,
-        facts: &Attempt,
-        verdict: Verdict<'_>,
-        report: Option<LaneReport>,
-        error_kind: Option<&'static str>,
-        line: &mut Line<'_>,
-        dice: &mut Rng,
-    ) -> Option<State> {
-        let lane = report.map(|report| (facts.lane.as_str(), report));
-        let record = Record { id: facts.id, attempt: &facts.token, verdict, lane };
-        match line.record(record, dice).await {
-            Ok(state) => {
-                tracing::warn!(
-                    email_id = facts.id,
-                    attempt_id = %facts.token,
-                    attempt = facts.attempts,
-                    state = state.map_or("gone", State::as_str),
-                    error.kind = error_kind,
-                    duration_ms = millis(facts.claimed_at.elapsed()),
-                    "email.not_sent"
-                );
-                state
-            }
-            // The row stays `sending` until its lease ends, then it is `unknown`.
-            Err(error) => {
-                tracing::error!(
-                    email_id = facts.id,
-                    attempt_id = %facts.token,
-                    error.kind = error.kind(),
-                    error.detail = %error,
-                    verdict.kind = error_kind,
-                    "record.failed"
-                );
-                None
-            }
-        }
-    }
 }
 
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,6 @@
 //! The sends under way.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -19,12 +19,12 @@ pub(super) struct Flight {
 /// Sends run as tasks of their own, so that one which panics takes no other with it.
 #[derive(Default)]
 pub(super) struct Flights {
-    tasks: JoinSet<SendOutcome>,
+    tasks: JoinSet<(SendOutcome, Duration)>,
     flying: Vec<Flight>,
 }
 
-/// What came of a send; `None`: it panicked, and nobody can know how far it came.
-type Landed = (Flight, Option<SendOutcome>);
+/// What came of a send, and how long it took; `None`: it panicked, and nobody can know how far it came.
+type Landed = (Flight, Option<(SendOutcome, Duration)>);
 
 impl Flights {
     pub(super) fn len(&self) -> usize {
@@ -40,7 +40,7 @@ impl Flights {
         &mut self,
         index: usize,
         attempt: Attempt,
-        call: Pin<Box<dyn Future<Output = SendOutcome> + Send>>,
+        call: Pin<Box<dyn Future<Output = (SendOutcome, Duration)> + Send>>,
     ) {
         let task = self.tasks.spawn(call).id();
         self.flying.push(Flight { index, task, attempt });
@@ -58,7 +58,7 @@ impl Flights {
         self.of_task(joined)
     }
 
-    fn of_task(&mut self, joined: Result<(Id, SendOutcome), JoinError>) -> Option<Landed> {
+    fn of_task(&mut self, joined: Result<(Id, (SendOutcome, Duration)), JoinError>) -> Option<Landed> {
         let (task, outcome) = match joined {
             Ok((task, outcome)) => (task, Some(outcome)),
             Err(panic) => (panic.id(), None),

@@ -1,14 +1,18 @@
 //! Doorbells for rows that are not to be sent now.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use doorbell::{Bell, Lane, Ring, Rung};
+use doorbell::{Bell, Lane, Ring, Rung, trace::Trace};
 use fastrand::Rng;
 
 use super::{Answer, Dispatcher, Doorbell, attempt::RESERVE};
 use crate::{
     line::Line,
     mailer::{Mailer, Reason},
+    measure::Metric,
     retry::{ring_again_in, up_to},
     state::State,
     store::{NotClaimed, Pace, Place, Postpone},
@@ -50,6 +54,7 @@ where
             NotClaimed::Expired { .. } => return self.expire(id, doorbell, line, dice).await,
             NotClaimed::NotDue { due_in, .. } if due_in > Postpone::LONGEST => return Answer::Done,
             NotClaimed::NotDue { due_in, place } => (Postpone::Until(due_in), place),
+            NotClaimed::Paused { place } => (Postpone::LeftToSweep, place),
             NotClaimed::Resting { rest_in, place } => (in_line(rest_in), place),
             NotClaimed::WantsProbe { place } => (in_line(Duration::from_secs(1)), place),
             NotClaimed::NoSlot { free_in, place } => (in_line(free_in), place),
@@ -75,7 +80,7 @@ where
             Ok(Some(delay)) => {
                 tracing::debug!(email_id = id, "doorbell.postponed");
                 let lane = place.lane().parse().unwrap_or(Lane::Urgent);
-                self.ring_waiting(id, lane, delay, line).await
+                self.ring_waiting(id, lane, doorbell.trace.clone(), delay, line).await
             }
             // Another doorbell was quicker, and will sound for the row.
             Ok(None) => Answer::Done,
@@ -122,13 +127,14 @@ where
     }
 
     /// Rings again for a row that is locked or not there: a few times, then the sweep finds it.
-    async fn ring_in_vain(&self, id: u64, doorbell: &Doorbell, line: &Line<'_>) -> Answer {
+    async fn ring_in_vain(&self, id: u64, doorbell: &Doorbell, line: &mut Line<'_>) -> Answer {
         let Some(delay) = ring_again_in(doorbell.tries) else {
+            line.measured.count(Metric::Orphaned);
             tracing::warn!(email_id = id, tries = doorbell.tries, "doorbell.orphaned");
             return Answer::Done;
         };
-        let tries = doorbell.tries + 1;
-        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries }, line).await
+        let (tries, trace) = (doorbell.tries + 1, doorbell.trace.clone());
+        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries, trace }, line).await
     }
 
     /// Rings again for a row that could not be looked at. There is no `rung_at` to move; a second doorbell does no harm.
@@ -142,22 +148,24 @@ where
         if self.bell.gives_back(doorbell.lane) {
             return Answer::Again;
         }
-        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries: doorbell.tries }, line).await
+        let (tries, trace) = (doorbell.tries, doorbell.trace.clone());
+        self.ring(Ring { email_id: id, lane: doorbell.lane, delay, tries, trace }, line).await
     }
 
     /// Rings, while there is time; without a queue, the sweep will.
     pub(super) async fn ring(&self, ring: Ring, line: &Line<'_>) -> Answer {
         // What has been sent meanwhile must still be recorded: a queue that hangs may not use up the time for that.
         let left = line.deadline().saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
+        let email_id = ring.email_id;
         match tokio::time::timeout(left, self.bell.ring(ring)).await {
             Ok(Ok(Rung::Yes | Rung::NoQueue)) => Answer::Done,
             Err(_) => {
-                tracing::error!(email_id = ring.email_id, error.kind = "queue_slow", "doorbell.not_rung");
+                tracing::error!(email_id, error.kind = "queue_slow", "doorbell.not_rung");
                 Answer::Again
             }
             Ok(Err(error)) => {
                 tracing::error!(
-                    email_id = ring.email_id,
+                    email_id,
                     error.kind = "queue_unreachable",
                     error.detail = %error,
                     "doorbell.not_rung"
@@ -172,6 +180,7 @@ where
         &self,
         id: u64,
         lane: Lane,
+        trace: Option<Arc<Trace>>,
         wait: Duration,
         line: &mut Line<'_>,
     ) -> Answer {
@@ -179,7 +188,7 @@ where
             // Longer than the queue can wait: the sweep rings.
             return Answer::Done;
         }
-        let answer = self.ring(Ring { email_id: id, lane, delay: wait, tries: 0 }, line).await;
+        let answer = self.ring(Ring { email_id: id, lane, delay: wait, tries: 0, trace }, line).await;
         if answer == Answer::Again {
             let deadline = line.deadline();
             // Best effort: otherwise the row waits for the sweep.

@@ -61,7 +61,7 @@ impl Backlog for Book {
 
 fn message(id: &str, body: &str) -> Taken {
     let receipt = format!("receipt of {id}");
-    Taken { id: id.into(), receipt, body: body.into(), attributes: Vec::new(), group: None }
+    Taken { id: id.into(), receipt, body: body.into(), attributes: Vec::new(), group: None, trace: None }
 }
 
 fn facts(id: u64, state: State, lane: &str) -> Facts {

@@ -139,6 +139,11 @@ pub enum NotClaimed {
         /// For [`Session::postpone`].
         place: Place,
     },
+    /// An operator paused the lane.
+    Paused {
+        /// For [`Session::postpone`].
+        place: Place,
+    },
     /// The lane rests.
     Resting {
         /// Time until it does not.
@@ -235,6 +240,7 @@ fn classify(
         // The doorbell for which `rung_at` was set may come a moment early.
         _ if rung_in > EARLY_DOORBELL => NotClaimed::RungLater,
         _ if due_in > 0 => NotClaimed::NotDue { due_in: micros(due_in), place },
+        _ if get::<i64>(row, "paused")? == 1 => NotClaimed::Paused { place },
         _ if rest_in > 0 => NotClaimed::Resting { rest_in: micros(rest_in), place },
         _ if strikes >= i64::from(STRIKES_TO_DISTRUST) && !request.probe => NotClaimed::WantsProbe { place },
         _ if slot_in > 0 => NotClaimed::NoSlot { free_in: micros(slot_in), place },

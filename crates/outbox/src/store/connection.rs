@@ -1,9 +1,12 @@
 //! Reaching the server, and the one connection of an invocation.
 
+mod address;
+mod login;
+
 use std::{
     fmt,
     future::Future,
-    path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,121 +14,34 @@ use sqlx::{
     ConnectOptions as _, Connection as _, MySqlConnection,
     mysql::{MySqlConnectOptions, MySqlSslMode},
 };
-use url::Url;
 
+pub use self::{
+    address::{Carries, DatabaseConfig, InvalidDatabaseUrl, Tls},
+    login::{Login, LoginSource, NoLogin, Pending},
+};
 use super::{StoreError, relay::Relay};
 
-/// How to protect the way to the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tls {
-    /// TLS with the server's certificate and host name verified against this PEM bundle. Anything less would let a
-    /// server in the middle ask for the password in clear.
-    Verify {
-        /// PEM bundle of acceptable authorities.
-        ca_file: PathBuf,
-    },
-    /// Plaintext: must be asked for.
-    Off,
-}
-
-/// Where the database is and how to log in.
-#[derive(Clone)]
-pub struct DatabaseConfig {
-    host: String,
-    port: u16,
-    user: String,
-    password: Option<String>,
-    name: String,
-    tls: Tls,
-}
-
-impl fmt::Debug for DatabaseConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseConfig")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("name", &self.name)
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The text is not a database URL. Never quotes it: it holds a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDatabaseUrl {
-    /// Not a URL at all, or of another scheme.
-    #[error("must look like mysql://user:password@host:3306/name")]
-    Shape,
-    /// A part is missing.
-    #[error("has no {0}; it must look like mysql://user:password@host:3306/name")]
-    Missing(&'static str),
-    /// User, password or name hold a `%` that is not a percent-encoded UTF-8 byte.
-    #[error("has a {0} that is not percent-encoded UTF-8 (write % as %25, @ as %40, / as %2F)")]
-    Encoding(&'static str),
-    /// sqlx options in the URL would undo what the hot path relies on.
-    #[error("takes no parameters after '?': use DATABASE_TLS and DATABASE_CA_FILE")]
-    Parameters,
-}
-
-impl DatabaseConfig {
-    /// Reads `mysql://user[:password]@host[:port]/name`.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidDatabaseUrl`] names the part that is wrong, never its content.
-    pub fn parse(text: &str, tls: Tls) -> Result<Self, InvalidDatabaseUrl> {
-        let url = Url::parse(text).map_err(|_| InvalidDatabaseUrl::Shape)?;
-        if url.scheme() != "mysql" {
-            return Err(InvalidDatabaseUrl::Shape);
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(InvalidDatabaseUrl::Parameters);
-        }
-        let decode = |part: &str, what| {
-            percent_decode(part).filter(|text| !text.is_empty()).ok_or(InvalidDatabaseUrl::Encoding(what))
-        };
-        let host =
-            url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidDatabaseUrl::Missing("host"))?;
-        let name = url.path().trim_start_matches('/');
-        if name.is_empty() {
-            return Err(InvalidDatabaseUrl::Missing("database name"));
-        }
-        if url.username().is_empty() {
-            return Err(InvalidDatabaseUrl::Missing("user"));
-        }
-        Ok(Self {
-            // An IPv6 address stands in brackets in a URL, and without them everywhere else.
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: url.port().unwrap_or(3306),
-            user: decode(url.username(), "user")?,
-            password: url.password().map(|password| decode(password, "password")).transpose()?,
-            name: decode(name, "database name")?,
-            tls,
-        })
-    }
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 /// A database that can be connected to. Cheap to keep for the life of an environment; holds no connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Database {
     config: DatabaseConfig,
     options: MySqlConnectOptions,
+    /// `None`: the URL says it all.
+    source: Option<Arc<dyn LoginSource>>,
 }
+
+impl fmt::Debug for Database {
+    /// Without sqlx's options, which would print the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, options: _, source } = self;
+        f.debug_struct("Database").field("config", config).field("source", source).finish_non_exhaustive()
+    }
+}
+
+/// A password in clear may not travel in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server wants this password in clear: it is told over verified TLS only")]
+pub struct ClearTextNeedsTls;
 
 impl Database {
     /// Bound of opening a connection.
@@ -168,20 +84,62 @@ impl Database {
             }
             Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
         };
-        Self { config, options }
+        Self { config, options, source: None }
     }
 
-    /// Opens the connection, before `deadline` and within [`Database::CONNECT_TIMEOUT`].
+    /// The same with users and passwords from `source`, whatever the URL says of them.
+    #[must_use]
+    pub fn logging_in_from(self, source: Arc<dyn LoginSource>) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// The same for passwords that the server wants in clear (`mysql_clear_password`), as RDS wants its tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ClearTextNeedsTls`]: there is no other way to get a database that answers such a server.
+    pub fn telling_in_clear_from(self, source: Arc<dyn LoginSource>) -> Result<Self, ClearTextNeedsTls> {
+        match self.config.tls {
+            Tls::Verify { .. } => {
+                let options = self.options.enable_cleartext_plugin(true);
+                Ok(Self { config: self.config, options, source: Some(source) })
+            }
+            Tls::Off => Err(ClearTextNeedsTls),
+        }
+    }
+
+    /// Opens the connection before `deadline`, each try within [`Database::CONNECT_TIMEOUT`].
+    ///
+    /// A login that the server refuses is replaced once, if there is another by now: a password that was changed between
+    /// two invocations costs one of them one more login, and no email anything.
     ///
     /// # Errors
     ///
     /// Any of [`StoreError`]; nothing was executed.
     pub async fn connect(&self, deadline: Instant) -> Result<Session, StoreError> {
+        let Some(source) = &self.source else {
+            return self.dial(self.options.clone(), deadline).await;
+        };
+        let login = source.login(deadline).await?;
+        let refused = match self.dial(self.options_of(&login), deadline).await {
+            Err(error) if error.may_be_an_old_password() => error,
+            other => return other,
+        };
+        match source.instead_of(&login, deadline).await? {
+            Some(login) => self.dial(self.options_of(&login), deadline).await,
+            None => Err(refused),
+        }
+    }
+
+    fn options_of(&self, login: &Login) -> MySqlConnectOptions {
+        self.options.clone().username(&login.user).password(&login.password)
+    }
+
+    async fn dial(&self, options: MySqlConnectOptions, deadline: Instant) -> Result<Session, StoreError> {
         let (relay, connection) = bounded(deadline, Self::CONNECT_TIMEOUT, async {
             let relay =
                 Relay::open(&self.config.host, self.config.port).await.map_err(StoreError::Unreachable)?;
-            let connection =
-                self.options.clone().socket(relay.path()).connect().await.map_err(StoreError::from_login)?;
+            let connection = options.socket(relay.path()).connect().await.map_err(StoreError::from_login)?;
             Ok((relay, connection))
         })
         .await?;

@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use super::NoLogin;
+
 /// A database operation failed.
 ///
 /// `Display` never quotes the server's message, which may repeat a row's content: it goes to logs.
@@ -22,6 +24,9 @@ pub enum StoreError {
         /// MySQL's error number.
         code: u16,
     },
+    /// There is nobody to log in as: the secret cannot be read, say. Nothing was asked of the database.
+    #[error("there is no login for the database: {0}")]
+    NoLogin(#[from] NoLogin),
     /// The server's certificate is not acceptable, or it offers no TLS, or it takes the password over TLS only.
     #[error("TLS to the database failed: check DATABASE_TLS and DATABASE_CA_FILE")]
     Tls(#[source] sqlx::Error),
@@ -62,6 +67,7 @@ impl StoreError {
             Self::Unreachable(_) => "database_unreachable",
             Self::TooManyConnections { .. } => "database_too_many_connections",
             Self::AccessDenied { .. } => "database_access_denied",
+            Self::NoLogin(_) => "database_no_login",
             Self::Tls(_) => "database_tls",
             Self::Lost(_) => "database_connection_lost",
             Self::TimedOut(_) => "database_timed_out",
@@ -82,6 +88,13 @@ impl StoreError {
     #[must_use]
     pub const fn ends_session(&self) -> bool {
         !matches!(self, Self::Contended { .. } | Self::Refused { .. } | Self::Unfit)
+    }
+
+    /// Whether the password may have been changed since it was learnt. 1045 says so, and 1698 of a user that has none any
+    /// more; after 1044 the password was right, and the database was not the user's.
+    #[must_use]
+    pub(super) const fn may_be_an_old_password(&self) -> bool {
+        matches!(self, Self::AccessDenied { code: 1045 | 1698 })
     }
 
     /// Classifies an error of an established connection.

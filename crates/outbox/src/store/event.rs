@@ -50,9 +50,18 @@ pub enum Meaning<'a> {
     Nothing,
 }
 
+/// Where an email is after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Its state.
+    pub state: State,
+    /// Whether the event brought it there.
+    pub has_moved: bool,
+}
+
 impl Session {
     /// Writes an event into the history, unless it stands there already, and lets the row follow the history; returns
-    /// the state that the email is in afterwards. One round trip.
+    /// where the email is afterwards. One round trip.
     ///
     /// `None`: there is no such email, and nothing was written. A stray event may never mark an email that gets its id
     /// later. The same event again finishes what the first time was cut off, and otherwise changes nothing.
@@ -64,20 +73,28 @@ impl Session {
         &mut self,
         event: Event<'_>,
         deadline: Instant,
-    ) -> Result<Option<State>, StoreError> {
+    ) -> Result<Option<Followed>, StoreError> {
         let sql = statements(&event);
         bounded(deadline, Database::STATEMENT_TIMEOUT, async {
             let mut results = sqlx::raw_sql(sql).fetch_many(&mut self.connection);
-            let mut read = None;
+            let (mut read, mut written) = (None, Vec::new());
             while let Some(result) = results.try_next().await.map_err(StoreError::from_statement)? {
-                if let Either::Right(row) = result {
-                    let fit: i64 = row.try_get(0).map_err(StoreError::Protocol)?;
-                    let state: Option<String> = row.try_get(1).map_err(StoreError::Protocol)?;
-                    read = Some((fit, state));
+                match result {
+                    Either::Left(done) => written.push(done.rows_affected() > 0),
+                    Either::Right(row) => {
+                        let fit: i64 = row.try_get(0).map_err(StoreError::Protocol)?;
+                        let state: Option<String> = row.try_get(1).map_err(StoreError::Protocol)?;
+                        read = Some((fit, state));
+                    }
                 }
             }
             match read {
-                Some((1, state)) => Ok(state.and_then(|name| name.parse().ok())),
+                Some((1, state)) => {
+                    // The first statement is the history's.
+                    let has_moved = written.into_iter().skip(1).take(2).any(|written| written);
+                    let state = state.and_then(|name| name.parse().ok());
+                    Ok(state.map(|state| Followed { state, has_moved }))
+                }
                 _ => Err(StoreError::Unfit),
             }
         })

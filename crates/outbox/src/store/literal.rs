@@ -1,12 +1,25 @@
 //! The one place that turns values into SQL text.
 //!
 //! [`Sql`] accepts program text only as `&'static str`, and values only as integers and hexadecimal literals. There is
-//! nothing to escape, whatever the connection's character set or the server's `sql_mode`, so nothing can be injected.
+//! nothing to escape, whatever the connection's character set or the server's `sql_mode`, so nothing can be injected. The one
+//! name that is not program text is a database's: [`DatabaseName`] has no character that could end it.
 //! Why not placeholders: docs/decisions/0002-literal-writer.md.
 
 use std::fmt::Write as _;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// The name of a database, of characters that mean the same in any character set and cannot leave their backticks.
+#[derive(Debug, Clone)]
+pub(super) struct DatabaseName(String);
+
+impl DatabaseName {
+    /// `None`: it has another character than ASCII's letters and digits, `_`, `-`, `$` and `%`.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-$%".contains(&byte);
+        (!name.is_empty() && name.bytes().all(is_plain)).then(|| Self(name.to_owned()))
+    }
+}
 
 /// SQL text under construction.
 #[derive(Debug, Default)]
@@ -52,6 +65,19 @@ impl Sql {
         self.hexadecimal(value)
     }
 
+    /// Appends a database's name.
+    pub(super) fn database(mut self, name: &DatabaseName) -> Self {
+        for part in ["`", &name.0, "`"] {
+            self.0.push_str(part);
+        }
+        self
+    }
+
+    /// Appends a database's name where it is a pattern: before the `.*` of a `GRANT`.
+    pub(super) fn database_pattern(self, name: &DatabaseName) -> Self {
+        self.database(&DatabaseName(name.0.replace('_', "\\_").replace('%', "\\%")))
+    }
+
     /// The text itself, for a migration: its file was there when this was compiled.
     pub(super) fn into_text(self) -> SqlStr {
         self.into_sql_str()
@@ -87,7 +113,7 @@ impl SqlSafeStr for Sql {
 
 #[cfg(test)]
 mod tests {
-    use super::Sql;
+    use super::{DatabaseName, Sql};
 
     #[test]
     fn values_cannot_leave_their_literal() {
@@ -98,6 +124,16 @@ mod tests {
             .push(", ")
             .nullable_text(None);
         assert_eq!(sql.0, "SELECT _utf8mb4 x'6127204f5220313d31202d2d205c', -7, NULL");
+    }
+
+    #[test]
+    fn a_databases_name_cannot_leave_its_backticks() {
+        let name = DatabaseName::parse("my_shop-100%").expect("it is plain");
+        let sql = Sql::new("").database(&name).push(" ").database_pattern(&name);
+        assert_eq!(sql.0, r"`my_shop-100%` `my\_shop-100\%`");
+        for other in ["", "a`b", r"a\b", "a.b", "a b", "a\0", "caf\u{e9}"] {
+            assert!(DatabaseName::parse(other).is_none(), "{other:?}");
+        }
     }
 
     #[test]

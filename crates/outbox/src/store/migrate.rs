@@ -8,6 +8,7 @@
 
 mod error;
 mod files;
+mod users;
 
 use std::{
     path::Path,
@@ -17,9 +18,33 @@ use std::{
 use futures_util::TryStreamExt as _;
 use sqlx::mysql::MySqlRow;
 
-pub use self::{error::MigrateError, files::Migrations};
+pub use self::{error::MigrateError, files::Migrations, users::Identification};
 use self::{error::Refusal, files::File};
-use super::{Database, Session, StoreError, column::get, connection::bounded, literal::Sql};
+use super::{
+    Database, Session, StoreError,
+    column::{get, unsigned},
+    connection::bounded,
+    literal::Sql,
+};
+
+/// What a deploy wants of a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What has to have been applied.
+    pub migrations: &'a Migrations,
+    /// The users of `infra/grants.sql` and their rights, and how they sign in; `None`: somebody else sees to them.
+    pub users: Option<Identification>,
+    /// As many connections at the same time have to be let in; `None`: that is not looked at.
+    pub connections: Option<u64>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The tables, and nothing else.
+    #[must_use]
+    pub const fn schema(migrations: &'a Migrations) -> Self {
+        Self { migrations, users: None, connections: None }
+    }
+}
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +55,8 @@ pub struct Migrated {
     pub version: i64,
     /// The database has migrations that this release does not know: it was rolled back, and works all the same.
     pub is_newer: bool,
+    /// How many connections the server lets in at the same time.
+    pub max_connections: u64,
 }
 
 /// The lock's name. It is the server's, of at most 64 characters, and another database's migration is not waited for.
@@ -56,8 +83,17 @@ impl Database {
         migrations: &Migrations,
         deadline: Instant,
     ) -> Result<Migrated, MigrateError> {
+        self.deploy(Wanted::schema(migrations), deadline).await
+    }
+
+    /// Sees to all that a deploy wants, over a connection of its own, which is closed on every path.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrateError`].
+    pub async fn deploy(&self, wanted: Wanted<'_>, deadline: Instant) -> Result<Migrated, MigrateError> {
         let mut session = self.connect(deadline).await?;
-        let migrated = session.apply(migrations, deadline).await;
+        let migrated = session.apply(wanted, deadline).await;
         session.close().await;
         migrated
     }
@@ -71,26 +107,28 @@ impl Session {
     /// As [`Session::apply`], or when the folder cannot be read.
     pub async fn migrate(&mut self, folder: &Path) -> Result<(), MigrateError> {
         const HOUR: Duration = Duration::from_hours(1);
-        self.apply(&Migrations::of_folder(folder)?, Instant::now() + HOUR).await.map(drop)
+        self.apply(Wanted::schema(&Migrations::of_folder(folder)?), Instant::now() + HOUR).await.map(drop)
     }
 
-    /// Applies, in order, every migration that was not applied yet. Two at once are safe: the second waits on a named lock,
-    /// and finds nothing left to do.
+    /// Applies, in order, every migration that was not applied yet, and makes the users that are wanted. Two at once are
+    /// safe: the second waits on a named lock, and finds nothing left to do.
     ///
     /// # Errors
     ///
     /// [`MigrateError`]. Of a file whose first statement was refused nothing was done, and it may be tried again.
-    pub async fn apply(
-        &mut self,
-        migrations: &Migrations,
-        deadline: Instant,
-    ) -> Result<Migrated, MigrateError> {
+    pub async fn apply(&mut self, wanted: Wanted<'_>, deadline: Instant) -> Result<Migrated, MigrateError> {
         // With autocommit off, which can be a server's default, the marks would be taken back with COM_QUIT.
-        let settings =
-            Sql::new("SET SESSION autocommit = 1, SESSION lock_wait_timeout = ").integer(LOCK_WAIT_S);
-        self.ask(settings, deadline).await?;
+        let settings = Sql::new("SET SESSION autocommit = 1, SESSION lock_wait_timeout = ")
+            .integer(LOCK_WAIT_S)
+            .push("; SELECT CAST(@@GLOBAL.max_connections AS SIGNED) AS max_connections");
+        let rows = self.ask(settings, deadline).await?;
+        let max_connections: i64 = rows.first().map_or(Ok(0), |row| get(row, "max_connections"))?;
+        let max_connections = unsigned(max_connections);
+        if let Some(wanted) = wanted.connections.filter(|wanted| *wanted > max_connections) {
+            return Err(MigrateError::Crowded { wanted, max_connections });
+        }
         self.lock(deadline).await?;
-        let migrated = self.bring_up_to_date(migrations, deadline).await;
+        let migrated = self.prepare(wanted, max_connections, deadline).await;
         // Where something is still running, or the connection is gone, the lock goes with the connection.
         if !matches!(&migrated, Err(MigrateError::OutOfTime { .. } | MigrateError::Store(_))) {
             self.ask(Sql::new("DO RELEASE_LOCK(").push(LOCK).push(")"), deadline).await?;
@@ -110,14 +148,30 @@ impl Session {
         if taken == 1 { Ok(()) } else { Err(MigrateError::Busy { waited: patience }) }
     }
 
+    /// What the lock is for.
+    async fn prepare(
+        &mut self,
+        wanted: Wanted<'_>,
+        max_connections: u64,
+        deadline: Instant,
+    ) -> Result<Migrated, MigrateError> {
+        let mut migrated = Migrated { applied: Vec::new(), version: 0, is_newer: false, max_connections };
+        self.bring_up_to_date(wanted.migrations, &mut migrated, deadline).await?;
+        // Rights name tables and columns, so these come first.
+        if let Some(identification) = wanted.users {
+            self.make_users(identification, deadline).await?;
+        }
+        Ok(migrated)
+    }
+
     async fn bring_up_to_date(
         &mut self,
         migrations: &Migrations,
+        migrated: &mut Migrated,
         deadline: Instant,
-    ) -> Result<Migrated, MigrateError> {
+    ) -> Result<(), MigrateError> {
         self.ask(Sql::new(BOOK), deadline).await?;
         let marks = self.marks(deadline).await?;
-        let mut migrated = Migrated { applied: Vec::new(), version: 0, is_newer: false };
         for mark in &marks {
             match migrations.file(mark.version) {
                 Some(file) if !mark.is_done => {
@@ -140,7 +194,7 @@ impl Session {
                 migrated.version = migrated.version.max(file.migration.version);
             }
         }
-        Ok(migrated)
+        Ok(())
     }
 
     /// Runs one file. It is marked as begun before, and as done afterwards: no DDL can be rolled back.
@@ -198,15 +252,24 @@ impl Session {
         rows.iter().map(mark).collect::<Result<_, StoreError>>().map_err(MigrateError::Store)
     }
 
-    /// Runs a statement of this module's own.
+    /// Runs a statement of the bookkeeping.
     async fn ask(&mut self, sql: Sql, deadline: Instant) -> Result<Vec<MySqlRow>, MigrateError> {
+        self.attempt(sql, deadline).await?.map_err(|refusal| MigrateError::Refused { refusal })
+    }
+
+    /// Runs a statement that the server may refuse.
+    async fn attempt(
+        &mut self,
+        sql: Sql,
+        deadline: Instant,
+    ) -> Result<Result<Vec<MySqlRow>, Refusal>, StoreError> {
         let asked = bounded(deadline, Duration::MAX, async {
             Ok(sqlx::raw_sql(sql).fetch_all(&mut self.connection).await)
         });
-        asked.await?.map_err(|error| match Refusal::of(&error) {
-            Some(refusal) => MigrateError::Refused { refusal },
-            None => StoreError::from_statement(error).into(),
-        })
+        match asked.await? {
+            Ok(rows) => Ok(Ok(rows)),
+            Err(error) => Refusal::of(&error).map(Err).ok_or_else(|| StoreError::from_statement(error)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod facts;
 mod list;
+mod pause;
 mod stats;
 mod story;
 
@@ -18,6 +19,7 @@ use sqlx::{Either, mysql::MySqlRow};
 pub use self::{
     facts::Facts,
     list::{Filter, Line, Page},
+    pause::{LaneCommand, LanesDone, is_until_resumed},
     stats::{Count, LaneStanding, Stats},
     story::{AttachmentFacts, EmailFacts, Event, Story},
 };

@@ -26,6 +26,8 @@ pub enum Postpone {
         /// Room for one email.
         spacing: Duration,
     },
+    /// Not at all: nobody knows when. The sweep rings for it at its first run once the lane is no longer paused.
+    LeftToSweep,
 }
 
 impl Postpone {
@@ -57,7 +59,7 @@ impl Session {
                 if let Either::Right(row) = result {
                     let moved: i64 = row.try_get(0).map_err(StoreError::Protocol)?;
                     let micros: Option<i64> = row.try_get(1).map_err(StoreError::Protocol)?;
-                    delay = micros.filter(|_| moved > 0);
+                    delay = micros.filter(|_| moved > 0 && postpone != Postpone::LeftToSweep);
                 }
             }
             Ok(delay.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))))
@@ -157,6 +159,8 @@ fn postpone_statements(id: u64, place: &Place, postpone: Postpone) -> Sql {
             )
             .micros((earliest + spacing).min(longest))
             .push(" MICROSECOND)"),
+        // Rung long ago, so that no distance between two doorbells holds the sweep up.
+        Postpone::LeftToSweep => sql.push(" SET e.rung_at = '1970-01-01 00:00:00'"),
     };
     sql.push(" WHERE e.state = 'pending' AND e.rung_at <=> ")
         .nullable_text(place.rung_at.as_deref())

@@ -10,6 +10,7 @@ use super::{
     claim::STRIKES_TO_DISTRUST,
     connection::bounded,
     history::{ACCEPTED, DROPPED_CURRENT, SETTLED, UNRESOLVED},
+    lane::PAUSED,
     literal::Sql,
     postpone::{Postpone, unlocked},
 };
@@ -269,22 +270,23 @@ fn lane(record: &Record<'_>) -> Option<Sql> {
     let (name, report) = record.lane?;
     let (probe, base, account) = match report {
         LaneReport::Healthy => {
-            // A lane that an operator paused stays paused: no rest of our own is that long.
+            // A lane that an operator paused stays paused, whatever was under way meanwhile.
             return Some(
                 Sql::new(
                     "; UPDATE lane SET strikes = 0, rest_ms = 0, rest_until = UTC_TIMESTAMP(6) \
-                     WHERE strikes > 0 AND rest_until < UTC_TIMESTAMP(6) + INTERVAL 1 DAY AND name = ",
+                     WHERE strikes > 0 AND NOT ",
                 )
+                .push(PAUSED)
+                .push(" AND name = ")
                 .text(name),
             );
         }
         LaneReport::Unprobed => {
             return Some(
-                Sql::new(
-                    "; UPDATE lane SET rest_until = UTC_TIMESTAMP(6) \
-                     WHERE strikes > 0 AND rest_until < UTC_TIMESTAMP(6) + INTERVAL 1 DAY AND name = ",
-                )
-                .text(name),
+                Sql::new("; UPDATE lane SET rest_until = UTC_TIMESTAMP(6) WHERE strikes > 0 AND NOT ")
+                    .push(PAUSED)
+                    .push(" AND name = ")
+                    .text(name),
             );
         }
         LaneReport::Doubtful { probe } => (probe, LaneReport::FIRST_REST, false),
@@ -320,11 +322,8 @@ fn lane(record: &Record<'_>) -> Option<Sql> {
         sql.push(", struck_at = UTC_TIMESTAMP(6) WHERE name = ")
             .text(name)
             // Ten failures at once are one: a lane that rests already is left alone. The probe set its own rest.
-            .push(if probe {
-                " AND rest_until < UTC_TIMESTAMP(6) + INTERVAL 1 DAY"
-            } else {
-                " AND rest_until <= UTC_TIMESTAMP(6)"
-            }),
+            .push(if probe { " AND NOT " } else { " AND rest_until <= UTC_TIMESTAMP(6) AND NOT " })
+            .push(PAUSED),
     )
 }
 

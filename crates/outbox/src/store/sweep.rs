@@ -125,6 +125,8 @@ pub struct Survey {
     pub is_cut_off: bool,
     /// For how long the oldest due email of the two lanes has been due.
     pub oldest_due: Option<Duration>,
+    /// How many emails are `unknown`, as far as one look counts: up to [`SweepRules::REREAD`].
+    pub unknown: u32,
 }
 
 /// What became of a chore.
@@ -159,10 +161,12 @@ impl Session {
             while let Some(result) = results.try_next().await.map_err(StoreError::from_statement)? {
                 match result {
                     Either::Left(_) => of_this_kind = 0,
-                    Either::Right(row) if row.len() == 1 => {
+                    // All others have a chore, an id and a lane.
+                    Either::Right(row) if row.len() == 2 => {
                         let micros: Option<i64> = get(&row, "oldest_due")?;
                         survey.oldest_due =
                             micros.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
+                        survey.unknown = u32::try_from(get::<i64>(&row, "unknown")?).unwrap_or(u32::MAX);
                     }
                     Either::Right(row) => {
                         of_this_kind += 1;

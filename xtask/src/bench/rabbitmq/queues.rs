@@ -77,7 +77,7 @@ async fn alone(ministack: &Ministack, doorbells: u64) -> Result<f64, Failure> {
 }
 
 fn ring(email_id: u64) -> Ring {
-    Ring { email_id, lane: Lane::Urgent, delay: Duration::ZERO, tries: 0 }
+    Ring { email_id, lane: Lane::Urgent, delay: Duration::ZERO, tries: 0, trace: None }
 }
 
 async fn relayed(

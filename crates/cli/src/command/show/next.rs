@@ -4,10 +4,16 @@ use std::time::SystemTime;
 
 use outbox::{
     state::State,
-    store::{SweepRules, operator::EmailFacts},
+    store::{
+        SweepRules,
+        operator::{EmailFacts, is_until_resumed},
+    },
 };
 
-use crate::when::{human, relative};
+use crate::{
+    output::plain,
+    when::{human, relative},
+};
 
 /// What happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +77,17 @@ fn pending(email: &EmailFacts, rules: &SweepRules) -> Next {
             format!("It has waited longer than MAX_AGE_S: the next sweep makes it {end}."),
             Some(email.now),
         )
+    } else if let Some(until) = email.lane_rests_until.filter(|_| email.lane_is_paused) {
+        let (end, known) = if is_until_resumed(until) {
+            ("it is resumed".to_owned(), None)
+        } else {
+            (at(until), Some(until))
+        };
+        let text = format!(
+            "Its lane is paused until {end}: nothing of it is sent before, and then the sweep rings."
+        );
+        let lane = plain(&email.lane);
+        Next::new(text, known).with(format!("sendonce resume --lane {lane}"), "the whole lane goes on now")
     } else if let Some(until) = email.lane_rests_until {
         let text = format!("Its lane rests until {}: nothing of it is sent before.", at(until));
         Next::new(text, Some(until))

@@ -20,7 +20,7 @@ fn delivery(original: Original) -> Delivery {
         redelivered: false,
     };
     let reason = BadDelivery::Body(UnreadableBody::Shape);
-    Delivery { origin, lane: Lane::Urgent, email_id: Err(Unreadable { reason, original }) }
+    Delivery { origin, lane: Lane::Urgent, email_id: Err(Unreadable { reason, original }), trace: None }
 }
 
 fn of(original: Original) -> DeadLetter {

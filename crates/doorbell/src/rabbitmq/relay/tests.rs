@@ -10,7 +10,7 @@ use super::{CALLS, NotHandedOn, ROUNDS, TEN, hand_on};
 use crate::{Bell, Lane, Ring, RingError, Rung};
 
 /// Which offer of which email it refuses, counted from 0.
-type Refusal = fn(Ring, usize) -> bool;
+type Refusal = fn(&Ring, usize) -> bool;
 
 struct Scripted {
     refuses: Refusal,
@@ -37,7 +37,7 @@ impl Bell for Scripted {
         let mut offers = self.offers.lock().expect("not poisoned");
         let count = offers.entry(ring.email_id).or_default();
         *count += 1;
-        if (self.refuses)(ring, *count - 1) {
+        if (self.refuses)(&ring, *count - 1) {
             return Err(RingError { lane: ring.lane, source: "refused".into() });
         }
         Ok(Rung::Yes)
@@ -48,7 +48,7 @@ impl Bell for Scripted {
         self.calls.lock().expect("not poisoned").push(rings.len());
         let mut answers = Vec::new();
         for ring in rings {
-            answers.push(self.ring(*ring).await);
+            answers.push(self.ring(ring.clone()).await);
         }
         answers
     }
@@ -59,7 +59,7 @@ impl Bell for Scripted {
 }
 
 fn rings(urgent: u64, bulk: u64) -> Vec<Ring> {
-    let ring = |email_id, lane| Ring { email_id, lane, delay: Duration::ZERO, tries: 0 };
+    let ring = |email_id, lane| Ring { email_id, lane, delay: Duration::ZERO, tries: 0, trace: None };
     let urgent = (1..=urgent).map(|id| ring(id, Lane::Urgent));
     urgent.chain((1..=bulk).map(|id| ring(1000 + id, Lane::Bulk))).collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ClaimRequest, Pace};
 use crate::{
     email::MAX_ENCODED_BYTES,
-    store::{history::ACCEPTED, literal::Sql},
+    store::{history::ACCEPTED, lane::PAUSED, literal::Sql},
 };
 
 /// More content than this cannot fit an email once it is base64, so it is not fetched.
@@ -123,8 +123,10 @@ fn read_email(sql: Sql, request: &ClaimRequest<'_>) -> Sql {
              TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), e.expires_at) AS expires_in, \
              TIMESTAMPDIFF(MICROSECOND, e.first_attempt_at, UTC_TIMESTAMP(6)) AS trying_for, \
              COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), l.rest_until), -1) AS rest_in, \
-             CAST(COALESCE(l.strikes, 0) AS SIGNED) AS strikes, ",
-        );
+             CAST(COALESCE(l.strikes, 0) AS SIGNED) AS strikes, CAST(COALESCE(",
+        )
+        .push(PAUSED)
+        .push(", 0) AS SIGNED) AS paused, ");
     sql = match request.pace {
         Some(pace) => slot(sql.push("CAST("), pace).push(" AS SIGNED)"),
         None => sql.push("-1"),

@@ -72,6 +72,50 @@ pub enum MigrateError {
         /// Which.
         file: String,
     },
+    /// The server lets in fewer connections than the deploy counts on.
+    #[error(
+        "DatabaseMaxConnections is {wanted}, but this server lets in {max_connections} connections at the same time \
+         (max_connections): lower the one, or raise the other"
+    )]
+    Crowded {
+        /// What was asked for.
+        wanted: u64,
+        /// What the server has.
+        max_connections: u64,
+    },
+    /// The name of the database cannot stand in a statement that gives rights.
+    #[error(
+        "DATABASE_USERS gives rights on a database whose name has no other characters than letters and digits of ASCII, \
+         _, -, $ and %"
+    )]
+    DatabaseName,
+    /// Somebody made one of the users to sign in by other means. Nobody's sign-in is changed under their feet.
+    #[error(
+        "there is a database user {user} already, who signs in with {plugin}, and DATABASE_USERS makes users who sign in with \
+         {expected}: drop that one, or alter it, by hand"
+    )]
+    OtherUser {
+        /// Which.
+        user: String,
+        /// The plugin by which it signs in.
+        plugin: String,
+        /// The plugin by which it would have to.
+        expected: &'static str,
+    },
+    /// The server refused to make a user, or to give it a right. All of it may be tried again.
+    #[error("the database user {user} could not be made or given a right: {refusal}{}", .refusal.about_plugins())]
+    User {
+        /// Which.
+        user: &'static str,
+        /// What the server said.
+        refusal: Refusal,
+    },
+    /// The server would not say which users there are.
+    #[error("the server would not say which database users there are: {refusal}")]
+    Users {
+        /// What it said.
+        refusal: Refusal,
+    },
     /// A file was changed after it had been applied.
     #[error("{file} was changed after it had been applied to this database; a later change is a new file")]
     Changed {
@@ -109,6 +153,14 @@ impl Refusal {
             _ => error.message(),
         };
         Some(Self { code, text: text.to_owned() })
+    }
+
+    /// What to do where a server does not know how a user is to sign in.
+    fn about_plugins(&self) -> &'static str {
+        match self.code {
+            1524 => ". Only RDS and Aurora have that plugin, where IAM database authentication is turned on",
+            _ => "",
+        }
     }
 
     /// Somebody else held the table, or the row.

@@ -14,7 +14,7 @@ use crate::{
     state::State,
     store::{
         Database, Session, StoreError, claim::STRIKES_TO_DISTRUST, column::get, connection::bounded,
-        literal::Sql,
+        lane::paused, literal::Sql,
     },
 };
 
@@ -55,8 +55,10 @@ pub struct Count {
 pub struct LaneStanding {
     /// Its name.
     pub name: String,
-    /// Nothing is claimed before; `None` when it does not rest.
+    /// Nothing is claimed before; `None` when it neither rests nor is paused.
     pub rests_until: Option<SystemTime>,
+    /// It does not rest by itself: an operator paused it.
+    pub is_paused: bool,
     /// Failures in a row that were not an email's own.
     pub strikes: u64,
     /// It is tried with one email at a time.
@@ -123,6 +125,17 @@ impl Session {
     }
 }
 
+/// The columns of a [`LaneStanding`], up to the strikes after which it is probed.
+pub(super) const LANES: &str = concat!(
+    "SELECT name, CAST(strikes AS SIGNED) AS strikes, CAST(",
+    paused!(),
+    " AS SIGNED) AS paused, IF(rest_until > UTC_TIMESTAMP(6), ",
+    unix_us!("rest_until"),
+    ", NULL) AS rest_until, IF(ring_at > UTC_TIMESTAMP(6), ",
+    unix_us!("ring_at"),
+    ", NULL) AS ring_at, CAST(strikes >= ",
+);
+
 fn standing() -> Sql {
     Sql::new(concat!(
         "SELECT ",
@@ -132,13 +145,9 @@ fn standing() -> Sql {
         " AS tat FROM send_rate WHERE id = 1; \
          SELECT CAST(COUNT(*) AS SIGNED) AS dead FROM (SELECT lease_until FROM email \
          FORCE INDEX (email_state_lane_due_at) WHERE state = 'sending' LIMIT 100000) AS w \
-         WHERE w.lease_until <= UTC_TIMESTAMP(6); \
-         SELECT name, CAST(strikes AS SIGNED) AS strikes, IF(rest_until > UTC_TIMESTAMP(6), ",
-        unix_us!("rest_until"),
-        ", NULL) AS rest_until, IF(ring_at > UTC_TIMESTAMP(6), ",
-        unix_us!("ring_at"),
-        ", NULL) AS ring_at, CAST(strikes >= ",
+         WHERE w.lease_until <= UTC_TIMESTAMP(6); ",
     ))
+    .push(LANES)
     .integer(STRIKES_TO_DISTRUST)
     // The last one hops in the index from one pair to the next.
     .push(
@@ -164,10 +173,11 @@ fn count(state: State, lane: &str, window: Duration) -> Sql {
     sql.push(" ORDER BY due_at LIMIT ").integer(Stats::COUNT_LIMIT).push(") AS w")
 }
 
-fn lane(row: &MySqlRow) -> Result<LaneStanding, StoreError> {
+pub(super) fn lane(row: &MySqlRow) -> Result<LaneStanding, StoreError> {
     Ok(LaneStanding {
         name: get(row, "name")?,
         rests_until: nullable_time(row, "rest_until")?,
+        is_paused: flag(row, "paused")?,
         strikes: number(row, "strikes")?,
         probed: flag(row, "probed")?,
         line_until: nullable_time(row, "ring_at")?,

@@ -13,6 +13,7 @@ use crate::{
         column::get,
         connection::bounded,
         history::{ACCEPTED, UNRESOLVED},
+        lane::paused,
         literal::Sql,
     },
 };
@@ -77,6 +78,8 @@ pub struct EmailFacts {
     pub unresolved: bool,
     /// Nothing of its lane is claimed before.
     pub lane_rests_until: Option<SystemTime>,
+    /// Its lane does not rest by itself: an operator paused it.
+    pub lane_is_paused: bool,
 }
 
 /// A row of `attachment`.
@@ -165,7 +168,9 @@ fn statements(id: u64) -> Sql {
         unix_us!("UTC_TIMESTAMP(6)"),
         " AS now_at, ",
         unix_us!("l.rest_until"),
-        " AS rest_until, CAST(",
+        " AS rest_until, CAST(COALESCE(",
+        paused!(),
+        ", 0) AS SIGNED) AS paused, CAST(",
     ));
     sql.push(ACCEPTED)
         .push(" AS SIGNED) AS accepted, CAST(COALESCE(")
@@ -191,7 +196,9 @@ fn statements(id: u64) -> Sql {
 }
 
 fn facts(row: &MySqlRow) -> Result<EmailFacts, StoreError> {
-    let size = |column| Ok(get::<Option<i64>>(row, column)?.map(|size| u64::try_from(size).unwrap_or(0)));
+    let size = |column| {
+        Ok::<_, StoreError>(get::<Option<i64>>(row, column)?.map(|size| u64::try_from(size).unwrap_or(0)))
+    };
     Ok(EmailFacts {
         id: number(row, "id")?,
         sender: get(row, "sender")?,
@@ -227,6 +234,7 @@ fn facts(row: &MySqlRow) -> Result<EmailFacts, StoreError> {
         accepted: flag(row, "accepted")?,
         unresolved: flag(row, "unresolved")?,
         lane_rests_until: nullable_time(row, "rest_until")?,
+        lane_is_paused: flag(row, "paused")?,
     })
 }
 

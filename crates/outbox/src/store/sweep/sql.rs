@@ -6,6 +6,7 @@ use crate::{
     store::{
         Postpone,
         history::{ACCEPTED, SETTLED, UNRESOLVED},
+        lane::PAUSED,
         literal::Sql,
         postpone::unlocked,
     },
@@ -16,7 +17,7 @@ pub(super) fn survey(part: Part, rules: &SweepRules, most: u32) -> Sql {
     match part {
         Part::Attempts => {
             let sql = given_up(dead_leases(sql, most).push("; "), rules, most);
-            oldest_due(known(sql.push("; "), most).push("; "))
+            waiting_and_unknown(known(sql.push("; "), most).push("; "))
         }
         Part::Urgent => waiting(sql, rules, "= 'urgent'", rules.urgent_has_queue, most),
         Part::Bulk => waiting(sql, rules, "= 'bulk'", rules.bulk_has_queue, most),
@@ -24,13 +25,17 @@ pub(super) fn survey(part: Part, rules: &SweepRules, most: u32) -> Sql {
     }
 }
 
-fn oldest_due(sql: Sql) -> Sql {
+/// Two ends of the index on `(state, lane, due_at)`, and as many of its entries as the look before has read already.
+fn waiting_and_unknown(sql: Sql) -> Sql {
     sql.push(
         "SELECT TIMESTAMPDIFF(MICROSECOND, LEAST(COALESCE(u.due_at, b.due_at), COALESCE(b.due_at, u.due_at)), \
-         UTC_TIMESTAMP(6)) AS oldest_due FROM \
+         UTC_TIMESTAMP(6)) AS oldest_due, CAST(x.emails AS SIGNED) AS unknown FROM \
          (SELECT MIN(due_at) AS due_at FROM email WHERE state = 'pending' AND lane = 'urgent') AS u JOIN \
-         (SELECT MIN(due_at) AS due_at FROM email WHERE state = 'pending' AND lane = 'bulk') AS b",
+         (SELECT MIN(due_at) AS due_at FROM email WHERE state = 'pending' AND lane = 'bulk') AS b JOIN \
+         (SELECT COUNT(*) AS emails FROM (SELECT id FROM email WHERE state = 'unknown' LIMIT ",
     )
+    .integer(SweepRules::REREAD)
+    .push(") AS held) AS x")
 }
 
 fn dead_leases(sql: Sql, most: u32) -> Sql {
@@ -103,9 +108,15 @@ fn waiting(sql: Sql, rules: &SweepRules, lane: &'static str, has_queue: bool, mo
         ") AS waits STRAIGHT_JOIN email AS e ON e.id = waits.id WHERE e.state = 'pending' AND (\
            e.expires_at <= UTC_TIMESTAMP(6) OR ",
     );
-    let sql = too_old(sql, rules).push(" OR ");
+    // Of a lane that an operator paused nothing is rung for: its doorbells would be answered in vain.
+    let sql = too_old(sql, rules)
+        .push(" OR (NOT EXISTS (SELECT 1 FROM lane WHERE name ")
+        .push(lane)
+        .push(" AND ")
+        .push(PAUSED)
+        .push(") AND ");
     let sql = if has_queue { unheard(sql) } else { due(sql) };
-    sql.push(") ORDER BY e.due_at LIMIT ").integer(most)
+    sql.push(")) ORDER BY e.due_at LIMIT ").integer(most)
 }
 
 /// Whether `e` waits for longer than anybody can have meant. Every retry moves `due_at`; what only returns it to where it

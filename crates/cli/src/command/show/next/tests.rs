@@ -52,6 +52,7 @@ fn email(state: State, change: impl FnOnce(&mut EmailFacts)) -> EmailFacts {
         accepted: false,
         unresolved: false,
         lane_rests_until: None,
+        lane_is_paused: false,
     };
     change(&mut email);
     email
@@ -108,6 +109,17 @@ fn a_waiting_email_says_who_rings() {
     assert_eq!(fresh.at, Some(ago(1) + SweepRules::GRACE));
     let rests = next(State::Pending, |email| email.lane_rests_until = Some(now() + Duration::from_mins(2)));
     assert!(rests.sentence.contains("rests until"), "{rests:?}");
+    let paused = |until| {
+        next(State::Pending, |email| (email.lane_rests_until, email.lane_is_paused) = (Some(until), true))
+    };
+    let for_a_while = paused(now() + Duration::from_mins(2));
+    assert_eq!(for_a_while.at, Some(now() + Duration::from_mins(2)));
+    assert_eq!(typed(&for_a_while), ["sendonce resume --lane urgent", "sendonce cancel 42"]);
+    let for_good = paused(UNIX_EPOCH + Duration::from_hours(70_389_504));
+    assert!(
+        for_good.sentence.contains("paused until it is resumed") && for_good.at.is_none(),
+        "{for_good:?}"
+    );
     let expired = next(State::Pending, |email| (email.expires_at, email.unresolved) = (Some(ago(1)), true));
     assert!(expired.sentence.contains("makes it unknown"), "{expired:?}");
     assert_eq!(typed(&expired), ["sendonce cancel 42"]);
