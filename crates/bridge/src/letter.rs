@@ -5,6 +5,10 @@
 //! in the headers would send copies to other queues. A delivery mode that is not "persistent" would lose the message when
 //! the broker restarts, even where its own queue, a quorum queue, had kept it. They travel in headers of sendonce's own,
 //! and the event shows them where they were.
+//!
+//! Of `x-death`, RabbitMQ's history of a message, what tells of its own queue goes. Brokers up to 3.13 read it back, take the
+//! way out of a retry queue into a queue that stands there for a circle, and drop the message without a word
+//! (`is_cycle` in its `rabbit_dead_letter`).
 
 use lapin::{
     BasicProperties,
@@ -39,16 +43,16 @@ pub fn tries(properties: &BasicProperties) -> u32 {
     }
 }
 
-/// For another try.
+/// For another try, by way of a retry queue and back to `queue`.
 #[must_use]
-pub fn again(properties: &BasicProperties, tries: u32) -> BasicProperties {
-    rewritten(properties, (TRIES, tries), &[])
+pub fn again(properties: &BasicProperties, tries: u32, queue: &str) -> BasicProperties {
+    rewritten(properties, (TRIES, tries), queue, &[])
 }
 
 /// For the queue of the dead.
 #[must_use]
 pub fn dead(properties: &BasicProperties, tries: u32, queue: &str, reason: &str) -> BasicProperties {
-    rewritten(properties, (FAILED, tries), &[(QUEUE, queue), (REASON, reason)])
+    rewritten(properties, (FAILED, tries), queue, &[(QUEUE, queue), (REASON, reason)])
 }
 
 /// A property that was set aside in a header.
@@ -83,10 +87,21 @@ pub fn name_before(name: &str) -> Option<&str> {
 /// What survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 
-fn rewritten(properties: &BasicProperties, count: (&str, u32), notes: &[(&str, &str)]) -> BasicProperties {
+fn rewritten(
+    properties: &BasicProperties,
+    count: (&str, u32),
+    queue: &str,
+    notes: &[(&str, &str)],
+) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in properties.headers().iter().flatten() {
         let name = match name.as_str() {
+            "x-death" => {
+                if let Some(deaths) = elsewhere(value, queue) {
+                    headers.insert(name.clone(), deaths);
+                }
+                continue;
+            }
             "CC" => CC.into(),
             "BCC" => BCC.into(),
             TRIES | FAILED => continue,
@@ -110,6 +125,20 @@ fn rewritten(properties: &BasicProperties, count: (&str, u32), notes: &[(&str, &
     let (name, times) = count;
     headers.insert(name.into(), AMQPValue::LongLongInt(times.into()));
     without_what_acts(properties).with_delivery_mode(PERSISTENT).with_headers(headers)
+}
+
+/// The deaths that happened in other queues; `None`: there are none. What has another form is left as it is.
+fn elsewhere(deaths: &AMQPValue, queue: &str) -> Option<AMQPValue> {
+    let AMQPValue::FieldArray(deaths) = deaths else { return Some(deaths.clone()) };
+    let is_elsewhere = |death: &&AMQPValue| match death {
+        AMQPValue::FieldTable(death) => !matches!(
+            death.inner().get("queue"),
+            Some(AMQPValue::LongString(name)) if name.as_bytes() == queue.as_bytes()
+        ),
+        _ => true,
+    };
+    let deaths: Vec<AMQPValue> = deaths.as_slice().iter().filter(is_elsewhere).cloned().collect();
+    (!deaths.is_empty()).then(|| AMQPValue::FieldArray(deaths.into()))
 }
 
 type Set = fn(BasicProperties, ShortString) -> BasicProperties;
@@ -168,7 +197,7 @@ mod tests {
             .with_cluster_id("k".into());
         let mut last = first.clone();
         for count in 1..4 {
-            last = again(&last, count);
+            last = again(&last, count, "mail");
             assert_eq!(tries(&last), count);
         }
         let last = dead(&last, 4, "mail", "too_many_tries");
@@ -189,10 +218,29 @@ mod tests {
         for mode in [None, Some(1), Some(2)] {
             let first = BasicProperties::default().with_headers(FieldTable::default());
             let first = mode.into_iter().fold(first, BasicProperties::with_delivery_mode);
-            let last = dead(&again(&again(&first, 1), 2), 3, "mail", "too_many_tries");
+            let last = dead(&again(&again(&first, 1, "mail"), 2, "mail"), 3, "mail", "too_many_tries");
             assert_eq!(*last.delivery_mode(), Some(2), "it must outlive the broker");
             assert_eq!(event(&first), event(&last));
         }
+    }
+
+    #[test]
+    fn what_died_in_its_own_queue_is_no_circle() {
+        let death = |queue: &str| {
+            let mut death = FieldTable::default();
+            death.insert("queue".into(), AMQPValue::LongString(queue.into()));
+            AMQPValue::FieldTable(death)
+        };
+        let after = |deaths: Vec<AMQPValue>| {
+            let mut headers = FieldTable::default();
+            headers.insert("x-death".into(), AMQPValue::FieldArray(deaths.into()));
+            let again = again(&BasicProperties::default().with_headers(headers), 1, "mail");
+            again.headers().as_ref().expect("headers").inner().get("x-death").cloned()
+        };
+        assert_eq!(after(vec![death("mail")]), None);
+        let other = death("mail.retry.1s");
+        let kept = Some(AMQPValue::FieldArray(vec![other.clone()].into()));
+        assert_eq!(after(vec![death("mail"), other]), kept);
     }
 
     #[test]

@@ -23,7 +23,11 @@ pub mod status;
 pub mod stop;
 pub mod topology;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use doorbell::{config::Variables, telemetry};
 use fastrand::Rng;
@@ -86,14 +90,16 @@ async fn run(config: &BridgeConfig) -> ExitCode {
         stop.said().await;
         status.is_stopping();
         tokio::time::sleep(config.stop_timeout).await;
+        // Told here: once this is over, nothing is in flight any more.
+        let counts = status.counts();
+        tracing::warn!(in_flight = counts.in_flight, "not all was over in time; it comes again");
+        counts
     };
-    tokio::select! {
-        () = serve(config, &function, &status, &stop) => {}
-        () = too_long => {
-            tracing::warn!(in_flight = status.counts().in_flight, "not all was over in time; it comes again");
-        }
-    }
-    status::report(status.counts(), status::Counts::default(), f64::INFINITY);
+    let counts = tokio::select! {
+        () = serve(config, &function, &status, &stop) => status.counts(),
+        counts = too_long => counts,
+    };
+    status::report(counts, status::Counts::default(), f64::INFINITY);
     tracing::info!("stopped");
     ExitCode::SUCCESS
 }
@@ -110,7 +116,7 @@ async fn serve(config: &BridgeConfig, function: &Function, status: &Status, stop
         match opened {
             Ok(session) => {
                 status.broker_is_good(&host, vhost);
-                patience.was_rewarded();
+                let began = Instant::now();
                 let workers = config.queues.iter().map(|queue| {
                     Worker { config, session: &session, function, status, stop, queue }.keep(Rng::new())
                 });
@@ -137,6 +143,7 @@ async fn serve(config: &BridgeConfig, function: &Function, status: &Status, stop
                     }
                     () = watching => {}
                 }
+                patience.lasted(began.elapsed());
             }
             Err(reason) => status.broker_is_bad(&host, vhost, &reason),
         }

@@ -10,6 +10,10 @@ const FIRST: Duration = Duration::from_millis(500);
 /// A broker that is back has work for us: nobody should wait a minute for that.
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// What lasted for this long was worth it. Not what only began: a session that is opened and lost at once, again and again,
+/// must be opened less and less often.
+const WELL_AFTER: Duration = Duration::from_secs(30);
+
 /// How long to wait.
 #[derive(Debug)]
 pub(crate) struct Patience {
@@ -26,9 +30,11 @@ impl Patience {
         Self { next: FIRST, dice }
     }
 
-    /// It was worth the while: the next wait is short again.
-    pub(crate) fn was_rewarded(&mut self) {
-        self.next = FIRST;
+    /// It was there for so long. If that was worth it, the next wait is short again.
+    pub(crate) fn lasted(&mut self, time: Duration) {
+        if time > WELL_AFTER {
+            self.next = FIRST;
+        }
     }
 
     /// Waits: half of it surely, the rest by chance.

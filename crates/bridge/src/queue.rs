@@ -43,9 +43,6 @@ const TELL: Duration = Duration::from_secs(10);
 
 const TAG: &str = "sendonce-bridge";
 
-/// A queue is well when it was served for this long.
-const WELL_AFTER: Duration = Duration::from_secs(30);
-
 /// Serves one queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worker<'a> {
@@ -103,9 +100,7 @@ impl Worker<'_> {
                 return;
             }
             self.status.queue_is_bad(self.queue, &reason);
-            if start.elapsed() > WELL_AFTER {
-                patience.was_rewarded();
-            }
+            patience.lasted(start.elapsed());
             if patience.wait(self.stop).await.is_err() || !self.session.is_up() {
                 return;
             }

@@ -152,7 +152,11 @@ impl Worker<'_> {
             }
             again += 1;
             let queue = retry_queue(self.queue, delay_after(&self.config.retries.delays, tries));
-            Letter { queue, properties: letter::again(properties, tries), body: &item.delivery.data }
+            Letter {
+                queue,
+                properties: letter::again(properties, tries, self.queue),
+                body: &item.delivery.data,
+            }
         });
         let letters = letters.collect();
         self.put_aside(batch, letters).await?;
@@ -168,7 +172,7 @@ impl Worker<'_> {
         let queue = retry_queue(self.queue, delay_after(&self.config.retries.delays, u32::MAX));
         let letters = batch.iter().filter(|item| item.is_ours()).map(|item| Letter {
             queue: queue.clone(),
-            properties: letter::again(&item.delivery.properties, item.tries),
+            properties: letter::again(&item.delivery.properties, item.tries, self.queue),
             body: &item.delivery.data,
         });
         let letters: Vec<_> = letters.collect();
