@@ -90,11 +90,16 @@ impl Scene {
 
     /// The worker of old, with a queue of its own.
     async fn worker(&self, habit: Habit) -> Peer {
+        self.worker_at(self.broker.queue().await, habit).await
+    }
+
+    /// The worker of old, with this queue.
+    async fn worker_at(&self, queue: String, habit: Habit) -> Peer {
         let surroundings = Surroundings {
             database_url: through(&self.old.proxy, &self.site.server, &self.old.database),
             ses_endpoint: self.old.ses.endpoint(),
             broker_uri: self.broker_uri(),
-            queue: self.broker.queue().await,
+            queue,
         };
         Peer::start(surroundings, habit).await
     }

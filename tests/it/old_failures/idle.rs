@@ -16,13 +16,18 @@ async fn two_seconds_of_quiet_between_messages_for_a_minute() {
     const MESSAGES: usize = 30;
     let scene = Scene::new(&IMPATIENT).await;
     let way_in = scene.sendonce(1).await;
-    let worker = scene.worker(Habit::OneForEver).await;
     let aborted = scene.site.server.global_status("Aborted_clients").await.expect("status");
-    let mut ids = Vec::new();
+    let queue = scene.broker.queue().await;
+    let mut ids = vec![scene.write().await];
+    scene.broker.ring(&[way_in.queue(), &queue], &ids).await;
+    // It finds its first message there, within the second that its connection has.
+    let worker = scene.worker_at(queue, Habit::OneForEver).await;
     for serial in 1..=MESSAGES {
-        let id = scene.write().await;
-        ids.push(id);
-        scene.ring(&way_in, &worker, &[id]).await;
+        if serial > 1 {
+            let id = scene.write().await;
+            ids.push(id);
+            scene.ring(&way_in, &worker, &[id]).await;
+        }
         scene.all_sent().await;
         worker.handled(serial).await;
         // Nothing is held between two messages.
@@ -47,7 +52,7 @@ async fn ses_is_slower_than_the_server_is_patient() {
     const MESSAGES: usize = 6;
     let scene = Scene::new(&IMPATIENT).await;
     let way_in = scene.sendonce(3).await;
-    let worker = scene.worker(Habit::OneForEver).await;
+    let queue = scene.broker.queue().await;
     let slow = Fault::Delay(Duration::from_millis(2_500));
     scene.site.ses.script(Match::Any, MESSAGES, slow.clone());
     scene.old.ses.script(Match::Any, MESSAGES, slow);
@@ -55,7 +60,8 @@ async fn ses_is_slower_than_the_server_is_patient() {
     for _ in 0..MESSAGES {
         ids.push(scene.write().await);
     }
-    scene.ring(&way_in, &worker, &ids).await;
+    scene.broker.ring(&[way_in.queue(), &queue], &ids).await;
+    let worker = scene.worker_at(queue, Habit::OneForEver).await;
     scene.all_sent().await;
     scene.each_once(&ids).await;
     no_error(&way_in);

@@ -1,5 +1,7 @@
 //! The network, gone without a word: nothing is closed, nothing is refused, nothing answers.
 
+use std::time::Duration;
+
 use stack::proxy::{Action, Closed, How, On, Point};
 
 use super::{
@@ -56,6 +58,10 @@ async fn the_way_to_the_database_falls_silent_in_the_midst_of_messages() {
     scene.proxy.stall_after_request(CLAIM);
     let second = scene.write().await;
     scene.broker.ring(&[way_in.queue()], &[second]).await;
+    // The script is the second's: the first connects once more when it is let go.
+    while scene.proxy.totals().connections < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     gate.release();
     scene.settles(first, "sent").await;
     way_in.failed(1).await;

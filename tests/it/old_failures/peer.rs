@@ -146,14 +146,15 @@ async fn run(
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let url = format!("{}?ssl-mode=disabled", surroundings.database_url);
     let ses = client(&surroundings.ses_endpoint);
-    let mut connections = Vec::new();
-    if habit == Habit::OneForEver {
-        connections.push(MySqlConnection::connect(&url).await?);
-    }
     let opened = Connection::connect(&surroundings.broker_uri, ConnectionProperties::default());
     let broker = tokio::time::timeout(CONNECTS_WITHIN, opened).await??;
     let channel = broker.create_channel().await?;
     channel.basic_qos(1, BasicQosOptions::default()).await?;
+    // Last, or the server's patience would be spent on the broker.
+    let mut connections = Vec::new();
+    if habit == Habit::OneForEver {
+        connections.push(MySqlConnection::connect(&url).await?);
+    }
     let (queue, options) = (surroundings.queue.as_str().into(), BasicConsumeOptions::default());
     let mut messages = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
     book.send_modify(|book| book.starts += 1);

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
 use stack::{
     lambda::{Counts, Lambda},
     runtime_api::Function,
@@ -12,6 +14,9 @@ use super::broker::Broker;
 use crate::world::function_binary;
 
 const FUNCTION: &str = "dispatch-rabbitmq";
+
+/// More than any scenario with the broker away invokes.
+const MOST_RECORDED: usize = 100;
 
 /// Longer than the bridge takes to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
@@ -33,6 +38,7 @@ impl WayIn {
     ) -> Self {
         let lambda = Lambda::start().await.expect("a free port");
         lambda.function(FUNCTION, function, concurrency);
+        lambda.record(MOST_RECORDED);
         let supervisor = Supervisor::of_this_process().expect("a supervisor");
         let folder = supervisor.folder("bridge").expect("a folder");
         let program = Program::new("bridge", function_binary("sendonce-bridge"), folder)
@@ -61,6 +67,15 @@ impl WayIn {
     /// Waits until so many invocations have failed.
     pub(crate) async fn failed(&self, count: u64) {
         while self.counts().failed < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until so many invocations have begun that ring for this email.
+    pub(crate) async fn invoked_for(&self, id: u64, times: usize) {
+        let body = STANDARD.encode(json!({"email_id": id}).to_string());
+        let rings = |payload: &[u8]| String::from_utf8_lossy(payload).contains(&body);
+        while self.lambda.recorded().iter().filter(|recorded| rings(&recorded.payload)).count() < times {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
