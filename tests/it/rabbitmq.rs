@@ -4,8 +4,6 @@ mod dispatch;
 mod files;
 mod relay;
 
-use std::net::TcpListener;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use stack::{
@@ -14,7 +12,7 @@ use stack::{
     runtime_api::{Environment, Function, Outcome, RuntimeApi},
 };
 
-use crate::world::function_binary;
+use crate::world::{closed_address, function_binary};
 
 /// A queue service with a queue for each lane and one for dead letters.
 struct Queues {
@@ -155,8 +153,7 @@ fn event(queues: &[(&str, Vec<Value>)]) -> Value {
 
 /// An address where nobody answers.
 fn nowhere() -> String {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    format!("http://{free}")
+    format!("http://{}", closed_address())
 }
 
 /// Asserts that the event has to come again.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use outbox::store::{Database, DatabaseConfig, Session, Tls};
 use stack::{
     database::{self, Flavor, Server},
     proxy::Proxy,
+    supervisor::free_port,
 };
 
 /// Which server the tests of the table run on: MariaDB, or what `SENDONCE_TEST_SERVER` says.
@@ -22,6 +24,12 @@ pub(crate) fn flavor() -> Flavor {
         Ok("mysql") => Flavor::MySql,
         Ok(other) => panic!("SENDONCE_TEST_SERVER is mariadb or mysql, not {other}"),
     }
+}
+
+/// An address of this machine where nobody listens, and nobody will by chance: a port that the system gives to whoever asks
+/// for any may be another test's a moment later.
+pub(crate) fn closed_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port().expect("a free port")).into()
 }
 
 /// A table of one's own.

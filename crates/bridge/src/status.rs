@@ -99,7 +99,8 @@ impl Status {
         let mut state = self.lock();
         state.broker = Condition::Bad(reason.to_owned());
         if state.broker_told.insert(reason.to_owned()) {
-            tracing::error!(host, vhost, error.detail = reason, "broker.away");
+            let queues = state.queues.keys().map(String::as_str).collect::<Vec<_>>().join(",");
+            tracing::error!(host, vhost, queues, error.detail = reason, "broker.away");
         }
     }
 

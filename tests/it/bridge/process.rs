@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -18,7 +17,7 @@ use tokio::{
 };
 
 use super::until;
-use crate::world::function_binary;
+use crate::world::{closed_address, function_binary};
 
 /// What a bridge is started with.
 pub(super) struct Bridge(BTreeMap<String, String>);
@@ -47,7 +46,7 @@ impl Bridge {
 
     pub(super) fn start(&self) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+        let port = closed_address().port();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let log = std::env::temp_dir().join(format!("sendonce-bridge-{}-{number}.log", std::process::id()));
         let process = self

@@ -114,8 +114,7 @@ fn a_login_that_aws_knows_is_had_from_aws() {
     for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID"] {
         assert!(said.err.contains(name), "{name}: {said:?}");
     }
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let closed = crate::world::closed_address();
     let nobody = format!("http://{closed}");
     variables = vec![
         ("DATABASE_AUTH", "secret"),

@@ -160,8 +160,7 @@ async fn no_server_and_a_wrong_password_ring_again() {
     let id = stage.table.insert(&[]).await;
     let url = stage.table.database.url();
     let wrong = url.replace(stack::database::PASSWORD, "wrong");
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let closed = crate::world::closed_address();
     let nobody = url.replace(&format!(":{}/", stage.table.server.port()), &format!(":{}/", closed.port()));
     for url in [wrong, nobody] {
         let dispatcher = stage.dispatcher_through(reach(&url, Tls::Off));

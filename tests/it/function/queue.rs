@@ -51,8 +51,7 @@ async fn a_doorbell_that_came_too_early_is_rung_again_with_a_delay() {
 #[tokio::test]
 async fn a_queue_that_is_away_makes_the_item_come_again() {
     let site = Site::new().await;
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let closed = crate::world::closed_address();
     let function = site
         .function()
         .env("URGENT_QUEUE_URL", format!("http://{closed}/000000000000/urgent"))

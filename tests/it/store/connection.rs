@@ -109,8 +109,7 @@ async fn a_wrong_password_says_so() {
 
 #[tokio::test]
 async fn no_server_says_so() {
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let closed = crate::world::closed_address();
     let url = format!("mysql://mail:x@127.0.0.1:{}/mail", closed.port());
     let error = reach(&url, Tls::Off).connect(soon()).await.expect_err("refused");
     assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");

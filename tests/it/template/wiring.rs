@@ -350,3 +350,13 @@ async fn what_cannot_work_is_refused_with_the_reason() {
         assert!(answer.contains(said), "{parameters:?}: {answer}");
     }
 }
+
+/// Ringing again is a circle by design, and Lambda stops what looks like one.
+#[test]
+fn who_rings_the_queue_that_rings_it_may() {
+    let template = template();
+    let allowed = |block: &&str| block.contains("\n      RecursiveLoop: Allow\n");
+    let functions: Vec<&str> = template.split("\n\n").filter(allowed).collect();
+    assert_eq!(functions.len(), 1);
+    assert!(functions[0].contains("\n  DispatchSqsFunction:\n"), "{}", functions[0]);
+}
