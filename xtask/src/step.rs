@@ -46,18 +46,21 @@ impl Steps {
         self.run(name, || succeed(command));
     }
 
-    /// Runs a command as a step, passing on what it prints, line by line.
-    pub(crate) fn shown(&self, name: &'static str, command: &mut Command) {
+    /// Runs tests as a step, passing on what they print, line by line. Why one failed is said once more at the end, since
+    /// hundreds of lines may come after it.
+    pub(crate) fn tests(&self, name: &'static str, command: &mut Command) {
         self.run(name, || {
             let (mut child, output) = start(command)?;
+            let mut failures = Failures::default();
             for line in BufReader::new(output).split(b'\n') {
                 let mut line = line.map_err(|error| error.to_string())?;
+                failures.see(&String::from_utf8_lossy(&line));
                 line.push(b'\n');
                 // Whole lines, so that those of other steps come between them and not into them.
                 let _ = io::stdout().lock().write_all(&line);
             }
             let status = child.wait().map_err(|error| error.to_string())?;
-            if status.success() { Ok(()) } else { Err(format!("{status}; see its output above")) }
+            if status.success() { Ok(()) } else { Err(format!("{failures}{status}; see its output above")) }
         });
     }
 
@@ -101,6 +104,41 @@ impl fmt::Display for Step {
     }
 }
 
+/// What failed tests said, as the test harness repeats it after the last one: a `---- NAME stdout ----` line and what the
+/// test printed, until its backtrace or the list of their names.
+#[derive(Default)]
+struct Failures {
+    lines: Vec<String>,
+    /// Lines of the failure that is being read; none is.
+    of_this: Option<usize>,
+}
+
+impl Failures {
+    /// So many lines of each: the first ones say what was wrong.
+    const MOST: usize = 40;
+
+    fn see(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" ----") {
+            self.of_this = Some(0);
+        } else if line == "failures:" || line == "stack backtrace:" {
+            self.of_this = None;
+        }
+        let Some(seen) = &mut self.of_this else { return };
+        *seen += 1;
+        if *seen <= Self::MOST {
+            self.lines.push(line.to_owned());
+        } else if *seen == Self::MOST + 1 {
+            self.lines.push("[…] (the rest is above)".to_owned());
+        }
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
 /// Runs a command to its end. The error is all that it printed.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
     let (mut child, mut output) = start(command)?;
@@ -127,4 +165,27 @@ fn start(command: &mut Command) -> Result<(Child, PipeReader), String> {
 /// An error with its causes.
 pub(crate) fn reason(error: impl Error + 'static) -> String {
     crate::chain(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failures;
+
+    #[test]
+    fn a_failures_words_are_kept_and_a_long_story_is_cut() {
+        let mut failures = Failures::default();
+        let story = "  12. time passes\n".repeat(100);
+        let printed = format!(
+            "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nthread 'b' panicked\n{story}\
+             ---- c stdout ----\nleft: 1\nstack backtrace:\n   0: main\n\nfailures:\n    b\n    c\n\ntest result: FAILED. 1 passed; 2 failed\n"
+        );
+        printed.lines().for_each(|line| failures.see(line));
+        let text = failures.to_string();
+        assert!(text.starts_with("---- b stdout ----\nthread 'b' panicked\n  12."), "{text}");
+        assert!(
+            text.contains("time passes\n[…] (the rest is above)\n---- c stdout ----\nleft: 1\n"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), Failures::MOST + 1 + 2, "{text}");
+    }
 }

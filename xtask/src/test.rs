@@ -59,7 +59,7 @@ fn code(steps: &Steps) {
     std::thread::scope(|scope| {
         // It waits for most of its time, and what it needs is built.
         scope.spawn(|| deploy(steps));
-        steps.shown("tests", workspace("test").arg("--no-fail-fast").env(SERVER, "mariadb"));
+        steps.tests("tests", workspace("test").arg("--no-fail-fast").env(SERVER, "mariadb"));
     });
 }
 
@@ -141,5 +141,5 @@ fn on_mysql(steps: &Steps, root: Option<PathBuf>) {
     if let Some(root) = root {
         tests.env(install::MYSQL_ROOT, root);
     }
-    steps.shown("tests on MySQL", &mut tests);
+    steps.tests("tests on MySQL", &mut tests);
 }

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use super::{Running, ServerError};
 
-/// A loaded machine may take a while; a server that takes longer is broken.
-const WITHIN: Duration = Duration::from_mins(1);
+/// One that ends is noticed at once, so this is for those that hang. RabbitMQ takes over a minute beside enough other work.
+const WITHIN: Duration = Duration::from_mins(4);
 
 /// The pause between two knocks. It is no guess at how long a start takes.
 const PAUSE: Duration = Duration::from_millis(5);
