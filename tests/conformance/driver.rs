@@ -29,8 +29,9 @@ const REACHED_WITHIN: Duration = Duration::from_secs(25);
 /// What a victim is told it has: as a function has by default.
 const TOLD: Duration = Duration::from_secs(30);
 
-/// What one is told that must find its time over when it is woken: more than it wants for a call, but not much.
-const TOLD_LITTLE: Duration = Duration::from_secs(12);
+/// What one is told that must find its time over when it is woken: more than it wants for a call, by what a loaded machine
+/// may take from the event to the claim.
+const TOLD_LITTLE: Duration = Duration::from_secs(20);
 
 /// When it would be killed for being late. Never: the kit kills.
 const KILLED_AFTER: Duration = Duration::from_mins(5);
@@ -110,6 +111,10 @@ pub(crate) async fn run(site: &mut Site<'_>, cell: Cell, seed: u64) -> Finding {
 
 async fn examine(site: &mut Site<'_>, cell: Cell, seed: u64) -> Result<Finding, Failure> {
     site.clean().await?;
+    // Not in the midst of something that has a time-out of its own.
+    for part in [Part::Spare, Part::Sweep, Part::Feedback] {
+        site.part(part).await?;
+    }
     let place = site.subject.place(cell.step).ok_or("the subject has no such step")?;
     let recipient = format!("{}@customer.example", fastrand::u64(..));
     let id = site.insert(&recipient, cell.policy).await?;

@@ -238,7 +238,7 @@ impl<'s> Site<'s> {
     /// first and forgets the connection a moment later.
     pub(crate) async fn connections_left(&self) -> Result<usize, Failure> {
         let mut open = 0;
-        for _ in 0..200 {
+        for _ in 0..3_000 {
             open =
                 self.server.processlist().await?.len() + self.proxy.totals().open + self.office.totals().open;
             if open == 0 {

@@ -25,7 +25,7 @@ const LEASE_OVER: Duration = Duration::from_mins(2);
 const WITHIN_A_LEASE: Duration = Duration::from_secs(40);
 
 /// Of [`super::TOLD_LITTLE`], less what a worker keeps back and what its call wants at least, so much is left to begin with.
-const ITS_TIME_IS_OVER: Duration = Duration::from_millis(2_500);
+const ITS_TIME_IS_OVER: Duration = Duration::from_millis(7_500);
 
 /// An attempt beside the victim's, held at SES.
 struct Another {
@@ -151,6 +151,10 @@ impl Run<'_, '_> {
     async fn suspend(&mut self, victim: Victim) -> Result<(), Failure> {
         victim.environment.suspend().await?;
         self.story.tell("the worker is suspended");
+        if self.outsleeps_its_time() {
+            // The one wait in real time; now, since no other worker's call to SES is running out of its own yet.
+            tokio::time::sleep(ITS_TIME_IS_OVER).await;
+        }
         self.deliver_due_events().await?;
         self.pass(LEASE_OVER).await?;
         self.sweep().await?;
@@ -168,10 +172,6 @@ impl Run<'_, '_> {
             self.deliver_doorbells().await?;
         }
         self.deliver_due_events().await?;
-        if self.outsleeps_its_time() {
-            // The one wait in real time.
-            tokio::time::sleep(ITS_TIME_IS_OVER).await;
-        }
         self.site.ses.pause(other.is_some() && self.cell.step == Step::SesAsked);
         if let Some(gate) = &victim.gate {
             gate.release();
