@@ -111,35 +111,46 @@ async fn next(shared: &Arc<Shared>, connection: &mut Connection) -> io::Result<(
             () = connection.peer_stirs() => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
     };
-    let deadline = SystemTime::now() + event.told;
-    let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
-    let Event { id, payload, told: _, timeout, handed, done } = event;
-    let timer = tokio::spawn(end_at(Arc::clone(shared), id.clone(), timeout)).abort_handle();
-    let flight = Flight { handed: Instant::now(), timed_out: false, timer, done };
-    shared.state().flights.insert(id.clone(), flight);
-    handed.send_replace(true);
     let headers = [
         JSON,
-        ("lambda-runtime-aws-request-id", &id),
-        ("lambda-runtime-deadline-ms", &deadline_ms),
+        ("lambda-runtime-aws-request-id", &event.id),
+        ("lambda-runtime-deadline-ms", &event.deadline_ms),
         ("lambda-runtime-invoked-function-arn", &shared.arn),
         ("lambda-runtime-trace-id", TRACE_ID),
     ];
-    connection.respond(200, &headers, &payload).await
+    connection.respond(200, &headers, &event.payload).await
 }
 
-/// The next event; or, when there is none, the process is frozen if that is wished.
-fn take(shared: &Shared) -> Option<Event> {
+/// What the process is told of an event.
+struct HandedOut {
+    id: String,
+    payload: Bytes,
+    deadline_ms: String,
+}
+
+/// The next event, under way from now on; or, when there is none, the process is frozen if that is wished.
+fn take(shared: &Arc<Shared>) -> Option<HandedOut> {
+    // Held until the event is under way: whoever books the process's death finds it either here or there.
     let mut state = shared.state();
-    let event = state.pending.pop_front();
-    if event.is_none() && shared.function.freeze_between && !state.frozen && state.ended.is_none() {
-        state.frozen = true;
-        if let Some(pid) = shared.pid.get() {
-            // A process that is gone needs no freezing. The lock stays held, so that no event comes between.
-            let _ = rustix::process::kill_process(*pid, Signal::STOP);
+    let Some(event) = state.pending.pop_front() else {
+        if shared.function.freeze_between && !state.frozen && state.ended.is_none() {
+            state.frozen = true;
+            if let Some(pid) = shared.pid.get() {
+                // A process that is gone needs no freezing. The lock stays held, so that no event comes between.
+                let _ = rustix::process::kill_process(*pid, Signal::STOP);
+            }
         }
-    }
-    event
+        return None;
+    };
+    let Event { id, payload, told, timeout, handed, done } = event;
+    let deadline = SystemTime::now() + told;
+    let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
+    let timer = tokio::spawn(end_at(Arc::clone(shared), id.clone(), timeout)).abort_handle();
+    let flight = Flight { handed: Instant::now(), timed_out: false, timer, done };
+    state.flights.insert(id.clone(), flight);
+    drop(state);
+    handed.send_replace(true);
+    Some(HandedOut { id, payload, deadline_ms })
 }
 
 /// Kills the process when its time is over and the invocation has not ended.

@@ -90,6 +90,18 @@ async fn a_death_ends_what_is_under_way_and_what_waits() {
     assert_eq!(environment.logged("never").await, None);
 }
 
+/// Whoever waits for it would wait until its time is over, and learn nothing then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_death_while_an_event_is_handed_out_ends_it_too() {
+    for _ in 0..20 {
+        let environment = start(|function| function).await;
+        let event = environment.begin_within(&json!("hang"), Duration::from_mins(2));
+        environment.kill().await;
+        let done = tokio::time::timeout(Duration::from_mins(1), event.outcome()).await;
+        assert!(matches!(done.expect("it is told").outcome, Outcome::Died(_)));
+    }
+}
+
 #[tokio::test]
 async fn suspends_and_resumes() {
     let environment = start(|function| function).await;
