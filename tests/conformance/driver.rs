@@ -26,12 +26,13 @@ use crate::{
 /// How long a process may take to a step. Only a step that is never reached takes so long.
 const REACHED_WITHIN: Duration = Duration::from_secs(25);
 
-/// What a victim is told it has: as a function has by default.
-const TOLD: Duration = Duration::from_secs(30);
+/// What a victim is told it has: more than a patient worker wants for a call, by what it may take to begin it. With the
+/// half minute that its lease lasts longer it is still less than `fault::LEASE_OVER`.
+const TOLD: Duration = Duration::from_mins(1);
 
 /// What one is told that must find its time over when it is woken: more than it wants for a call, by what a loaded machine
 /// may take from the event to the claim.
-const TOLD_LITTLE: Duration = Duration::from_secs(20);
+const TOLD_LITTLE: Duration = Duration::from_secs(30);
 
 /// When it would be killed for being late. Never: the kit kills.
 const KILLED_AFTER: Duration = Duration::from_mins(5);
@@ -155,7 +156,7 @@ async fn examine(site: &mut Site<'_>, cell: Cell, seed: u64) -> Result<Finding, 
 impl Run<'_, '_> {
     /// Gives the victim its doorbell, with everything set up that will hold it.
     async fn send_victim(&mut self, place: Place) -> Result<Victim, Failure> {
-        let environment = self.site.worker().await?;
+        let environment = self.site.patient_worker().await?;
         let message = self.site.queue.receive(1).await?;
         let payload = queue::event(&message);
         if message.is_empty() {

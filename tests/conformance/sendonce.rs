@@ -76,6 +76,10 @@ impl Subject for Sendonce {
         configured(Function::new(&self.dispatch), &wiring.database_url, wiring)
     }
 
+    fn patient_worker(&self, wiring: &Wiring) -> Function {
+        self.worker(wiring).env("SES_TIMEOUT_MS", "40000")
+    }
+
     fn sweep(&self, wiring: &Wiring) -> Option<Function> {
         Some(configured(Function::new(&self.sweep), &wiring.office_url, wiring))
     }

@@ -1,6 +1,9 @@
 //! The mass scenario: a thousand rows, several workers killed at random, every queue purged in mid-flight.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -159,9 +162,9 @@ async fn settle(site: &Site<'_>, outcome: &Outcome, batch: &[queue::Message]) ->
 
 /// Events, time and sweeps, until nothing is left to do.
 async fn repair(site: &mut Site<'_>, finding: &mut StormFinding) -> Result<(), Failure> {
-    let mut told = 0;
+    let mut told = BTreeSet::new();
     for _ in 0..ROUNDS {
-        told = tell(site, told).await?;
+        tell(site, &mut told).await?;
         site.clock.pass(Duration::from_mins(16)).await?;
         let swept = site.run_sweep().await?;
         if !matches!(swept, None | Some(Outcome::Response(_))) {
@@ -187,7 +190,7 @@ async fn repair(site: &mut Site<'_>, finding: &mut StormFinding) -> Result<(), F
         let waiting = count(site, End::Waiting).await? + count(site, End::Busy).await?;
         let unknown = count(site, End::Unknown).await?;
         if waiting == 0
-            && told == site.ses.taken().len()
+            && told.len() == site.ses.taken().len()
             && (unknown == 0 || finding.storm.policy == Policy::Hold)
         {
             return Ok(());
@@ -197,10 +200,11 @@ async fn repair(site: &mut Site<'_>, finding: &mut StormFinding) -> Result<(), F
     Ok(())
 }
 
-/// Delivers the Send event of every message taken since, through the queue's form, ten at a time.
-async fn tell(site: &mut Site<'_>, from: usize) -> Result<usize, Failure> {
-    let taken = site.ses.taken();
-    for ten in taken[from..].chunks(10) {
+/// Delivers the Send event of every message that was taken and not told of, through the queue's form, ten at a time.
+async fn tell(site: &mut Site<'_>, told: &mut BTreeSet<usize>) -> Result<(), Failure> {
+    let mut taken = site.ses.taken();
+    taken.retain(|record| !told.contains(&record.at_order));
+    for ten in taken.chunks(10) {
         let records: Vec<Value> = ten
             .iter()
             .map(|record| {
@@ -222,7 +226,8 @@ async fn tell(site: &mut Site<'_>, from: usize) -> Result<usize, Failure> {
             return Err(format!("{failed} events were not taken: {done:?}\n{}", feedback.log_text()).into());
         }
     }
-    Ok(taken.len())
+    told.extend(taken.iter().map(|record| record.at_order));
+    Ok(())
 }
 
 async fn count(site: &Site<'_>, end: End) -> Result<usize, Failure> {

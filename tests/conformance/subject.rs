@@ -89,6 +89,11 @@ pub trait Subject: Sync {
     /// The process that is given doorbells.
     fn worker(&self, wiring: &Wiring) -> Function;
 
+    /// A worker that waits longer for SES's answer: as long as the kit may hold it while the world goes on.
+    fn patient_worker(&self, wiring: &Wiring) -> Function {
+        self.worker(wiring)
+    }
+
     /// What runs every minute to repair things, if something does.
     fn sweep(&self, wiring: &Wiring) -> Option<Function>;
 

@@ -24,7 +24,7 @@ async fn nothing_is_lost_and_nothing_is_sent_twice_whatever_dies() {
     // And a thousand rows whose queue is purged in mid-flight: once while workers die, once while nobody does.
     plan.storms.push(Storm { emails: 1000, kills: 24, policy: Policy::Resend });
     plan.storms.push(Storm { emails: 1000, kills: 0, policy: Policy::Hold });
-    let report = conformance::run(&subject, &plan, |_| {}).await.expect("the servers start");
+    let report = conformance::run(&subject, &plan, |_| {}).await.expect("the kit works");
     assert!(report.is_clean(), "{}", report.stories());
     assert_eq!(report.steps_never_hit(), []);
     assert_eq!(report.worlds_never_seen(), []);

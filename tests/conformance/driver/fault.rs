@@ -9,7 +9,7 @@ use stack::{
     ses::{Fault, Match},
 };
 
-use super::{Run, Victim, cut_before_record, reached, recovery::WAITED_OUT};
+use super::{KILLED_AFTER, Run, TOLD, Victim, cut_before_record, reached, recovery::WAITED_OUT};
 use crate::{
     Failure,
     cell::{Events, Policy, Step, World},
@@ -25,7 +25,7 @@ const LEASE_OVER: Duration = Duration::from_mins(2);
 const WITHIN_A_LEASE: Duration = Duration::from_secs(40);
 
 /// Of [`super::TOLD_LITTLE`], less what a worker keeps back and what its call wants at least, so much is left to begin with.
-const ITS_TIME_IS_OVER: Duration = Duration::from_millis(7_500);
+const ITS_TIME_IS_OVER: Duration = Duration::from_secs(6);
 
 /// An attempt beside the victim's, held at SES.
 struct Another {
@@ -179,7 +179,7 @@ impl Run<'_, '_> {
         victim.environment.resume()?;
         self.story.tell("the worker is woken");
         if self.cell.step != Step::DoorbellKept {
-            let done = tokio::time::timeout(super::KILLED_AFTER, victim.flight).await?;
+            let done = tokio::time::timeout(KILLED_AFTER, victim.flight).await?;
             self.story.tell(format!("it ends with {done:?}\n{}", victim.environment.log_text()));
         }
         victim.environment.stop().await;
@@ -195,9 +195,13 @@ impl Run<'_, '_> {
         let gate = Gate::new();
         let fault = if self.is_taken() { Fault::Gate } else { Fault::GateAnswer };
         self.site.ses.script(Match::Any, 1, fault(gate.clone()));
-        let environment = self.site.worker().await?;
+        let environment = self.site.patient_worker().await?;
         while let Some(message) = self.site.queue.receive(1).await?.pop() {
-            let flight = flight::of(environment.begin(&queue::event(std::slice::from_ref(&message))));
+            let flight = flight::of(environment.begin_told(
+                &queue::event(std::slice::from_ref(&message)),
+                TOLD,
+                KILLED_AFTER,
+            ));
             if reached(&gate, &flight).await {
                 self.story.tell("another worker's request is at SES");
                 return Ok(Some(Another { environment, message, flight, gate }));
