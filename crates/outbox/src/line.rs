@@ -87,21 +87,21 @@ impl<'d> Line<'d> {
         let most = if matches!(record.verdict, Verdict::Accepted { .. }) { u32::MAX } else { 1 };
         let mut replaced = 0;
         loop {
-            let written = match self.session().await {
-                Ok(session) => session.record(record, deadline).await,
-                Err(error) => Err(error),
-            };
-            let error = match written {
-                Ok(state) => {
-                    self.measured.took(Metric::RecordMs, began.elapsed());
-                    return Ok(state);
-                }
-                Err(error) => error,
+            let (error, is_connected) = match self.session().await {
+                Ok(session) => match session.record(record, deadline).await {
+                    Ok(state) => {
+                        self.measured.took(Metric::RecordMs, began.elapsed());
+                        return Ok(state);
+                    }
+                    Err(error) => (error, true),
+                },
+                // Whatever the server said while it was being logged in at: it may say something else in a moment.
+                Err(error) => (error, false),
             };
             self.heal(&error).await;
             let patience = if error.is_contended() {
                 Duration::from_millis(50)
-            } else if error.ends_session() && replaced < most {
+            } else if (error.ends_session() || !is_connected) && replaced < most {
                 replaced += 1;
                 // The first time at once; a server that restarts refuses within microseconds.
                 Duration::from_millis(200) * (replaced - 1).min(5)

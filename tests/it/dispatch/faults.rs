@@ -120,6 +120,41 @@ async fn the_server_goes_away_between_claim_and_record() {
     server.stop().await.expect("stopped");
 }
 
+/// Whatever the server says to whoever comes back to write down that SES has the email: it is asked again.
+#[tokio::test]
+async fn logins_that_are_refused_for_a_moment_cost_no_acceptance() {
+    let _one = ILL_TREATMENT.lock().await;
+    let (server, stage) = own_stage(&[]).await;
+    let id = stage.table.insert(&[]).await;
+    let gate = Gate::new();
+    stage.ses.script(Match::Any, 1, Fault::Gate(gate.clone()));
+    let dispatcher = stage.dispatcher();
+    let admin = stage.table.database.admin();
+    let refused = async || server.global_status("Aborted_connects").await.expect("a counter");
+    let trouble = async {
+        gate.reached().await;
+        let user = "'sendonce_dispatch_sqs'@'%'";
+        admin.execute(&format!("ALTER USER {user} ACCOUNT LOCK")).await.expect("locked");
+        for process in server.processlist().await.expect("processes") {
+            admin.execute(&format!("KILL {}", process.id)).await.expect("killed");
+        }
+        let before = refused().await;
+        gate.release();
+        while refused().await < before + 3 {
+            tokio::task::yield_now().await;
+        }
+        admin.execute(&format!("ALTER USER {user} ACCOUNT UNLOCK")).await.expect("unlocked");
+        std::future::pending::<Answer>().await
+    };
+    let answer = tokio::select! {
+        answer = ring(&dispatcher, id) => answer,
+        never = trouble => never,
+    };
+    assert_eq!(answer, Answer::Done);
+    assert_eq!((stage.table.state(id).await.as_str(), stage.ses.times_taken(id)), ("sent", 1));
+    server.stop().await.expect("stopped");
+}
+
 #[tokio::test]
 async fn ses_is_slower_than_wait_timeout() {
     let _one = ILL_TREATMENT.lock().await;
