@@ -3,7 +3,7 @@
 -- tests/it/grants.rs takes each single right away and sees something fail; the tests of each function run as its user.
 --
 -- Where the stack makes the database (Database=made) you need not run it: the function migrate has this file in its binary
--- and runs it at each deploy, the producer's section left out, with RDS IAM authentication for everybody. For that, every
+-- and runs it when it has changed, the producer's section left out, with RDS IAM authentication for everybody. For that, every
 -- statement begins a line and ends one.
 --
 -- For MySQL 8.0, 8.4 and 9, Aurora MySQL 3, and MariaDB from 10.6. Before you run it, as an administrator:

@@ -14,6 +14,7 @@ use std::{
 };
 
 use outbox::store::migrate::Migrations;
+use sha2::{Digest as _, Sha256};
 use stack::{database::migrations_folder, install::workspace};
 
 /// Longer than any migration of an empty database takes.
@@ -40,4 +41,18 @@ fn the_binary_and_the_template_know_the_latest_migration() {
     let template = fs::read_to_string(workspace().join("template.yaml")).expect("the template");
     let line = format!("\n      SchemaVersion: {latest}\n");
     assert!(template.contains(&line), "template.yaml has another SchemaVersion than {latest}");
+}
+
+/// A right that a release adds is given, although CloudFormation does not see into the code.
+#[test]
+fn the_template_knows_the_rights() {
+    let rights = fs::read(workspace().join("infra/grants.sql")).expect("the rights");
+    let digits =
+        Sha256::digest(rights).iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let template = fs::read_to_string(workspace().join("template.yaml")).expect("the template");
+    let line = format!("\n      Rights: \"{digits:016x}\"\n");
+    assert!(
+        template.contains(&line),
+        "infra/grants.sql has changed: template.yaml has to say Rights: \"{digits:016x}\""
+    );
 }

@@ -38,7 +38,7 @@ struct Deployed {
     ses: Ses,
     cloud: Cloud,
     outputs: BTreeMap<String, String>,
-    _server: Server,
+    server: Server,
     _ministack: Ministack,
 }
 
@@ -91,7 +91,7 @@ impl Deployed {
             ses,
             cloud: Cloud::of(&ministack),
             outputs: BTreeMap::new(),
-            _server: server,
+            server,
             _ministack: ministack,
         };
         deployed.outputs = deployed.bring(&template, false).await?;

@@ -7,6 +7,9 @@
 //! happens, and before the invocation's time is over: a wrong configuration, a refused statement and a panic fail the deploy
 //! with a sentence.
 //!
+//! An update that changes only what functions are configured by does not fail where the database is away: nothing is to be
+//! done there, and while it is away is when such a change may be needed, or a rollback has to go through.
+//!
 //! Where its property `Migrate` is `no` somebody else sees to the schema: it adds up and does not connect. The answer holds
 //! `Version`, of the schema, and `Configuration`, which is another text whenever the property of that name is another: the
 //! template puts there all that functions are configured by, and publishes a version of each function when it changes.
@@ -15,6 +18,8 @@
 //!
 //! `Err` means: by hand, that the schema is not up to date; from CloudFormation, that it could not be told. Lambda then runs
 //! the event again, which does no harm.
+
+mod change;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -28,7 +33,7 @@ use outbox::{
     budget::Budget,
     config::MigrateConfig,
     deadline,
-    store::migrate::{Migrated, Migrations, Wanted},
+    store::migrate::{MigrateError, Migrated, Migrations, Wanted},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,6 +64,24 @@ struct Asked {
     old_resource_properties: Value,
 }
 
+impl Asked {
+    /// Nothing is to be done in the database, as long as it was right before.
+    fn may_find_it_away(&self) -> bool {
+        self.request_type == "Update"
+            && !change::concerns_database(&self.resource_properties, &self.old_resource_properties)
+    }
+}
+
+/// What became of a deploy that did not fail.
+enum Deployed {
+    /// The schema is somebody else's to see to.
+    LeftAlone,
+    /// The database could not be reached, and nothing was to be done there.
+    Away,
+    /// The schema is up to date.
+    Done(Migrated),
+}
+
 /// What CloudFormation is told.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -81,22 +104,27 @@ pub async fn handle(config: &MigrateConfig, event: LambdaEvent<Value>) -> Result
     let end = deadline::of_invocation(event.context.deadline);
     if event.payload.get("RequestType").is_none() {
         let migrated = bring_up_to_date(config, None, end).await?;
-        let Some(migrated) = migrated else { return Ok(Value::Null) };
+        let Deployed::Done(migrated) = migrated else { return Ok(Value::Null) };
         return Ok(
             json!({ "applied": migrated.applied, "version": migrated.version, "is_newer": migrated.is_newer }),
         );
     }
     let asked: Asked = serde_json::from_value(event.payload)?;
     let outcome = match asked.request_type.as_str() {
-        "Create" | "Update" => bring_up_to_date(config, Some(&asked), end).await.map(|migrated| {
-            let version =
-                migrated.as_ref().map_or("by-hand".to_owned(), |migrated| migrated.version.to_string());
-            let reason = match migrated {
-                None => "The schema is somebody else's to see to.",
-                Some(Migrated { is_newer: true, .. }) => {
-                    "The schema is newer than this release, which works with it."
+        "Create" | "Update" => bring_up_to_date(config, Some(&asked), end).await.map(|deployed| {
+            let (reason, version) = match deployed {
+                Deployed::LeftAlone => ("The schema is somebody else's to see to.", json!("by-hand")),
+                Deployed::Away => (
+                    "The database could not be reached; what has changed does not concern it.",
+                    asked.resource_properties["SchemaVersion"].clone(),
+                ),
+                Deployed::Done(Migrated { is_newer: true, version, .. }) => (
+                    "The schema is newer than this release, which works with it.",
+                    json!(version.to_string()),
+                ),
+                Deployed::Done(Migrated { version, .. }) => {
+                    ("The schema is up to date.", json!(version.to_string()))
                 }
-                Some(_) => "The schema is up to date.",
             };
             let configuration = fingerprint(&asked.resource_properties["Configuration"]);
             (reason, json!({ "Version": version, "Configuration": configuration }))
@@ -122,15 +150,16 @@ async fn bring_up_to_date(
     config: &MigrateConfig,
     asked: Option<&Asked>,
     end: Instant,
-) -> Result<Option<Migrated>, String> {
+) -> Result<Deployed, String> {
     let began = Instant::now();
     let left = end.saturating_duration_since(began);
     let deadline = began + left.saturating_sub(RESERVE.min(left / 2));
     let migrated = deploy(config, asked, deadline).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &migrated {
-        Ok(None) => tracing::info!(duration_ms, "migrate.left_alone"),
-        Ok(Some(migrated)) => {
+        Ok(Deployed::LeftAlone) => tracing::info!(duration_ms, "migrate.left_alone"),
+        Ok(Deployed::Away) => tracing::warn!(duration_ms, "migrate.database_away"),
+        Ok(Deployed::Done(migrated)) => {
             let Migrated { applied, version, is_newer, max_connections } = migrated;
             tracing::info!(?applied, version, is_newer, max_connections, duration_ms, "migrate.done");
         }
@@ -143,21 +172,28 @@ async fn deploy(
     config: &MigrateConfig,
     asked: Option<&Asked>,
     deadline: Instant,
-) -> Result<Option<Migrated>, String> {
+) -> Result<Deployed, String> {
     let budget = match asked {
         Some(asked) => Budget::of(&asked.resource_properties, &asked.old_resource_properties),
         None => Ok(None),
     };
     let budget = budget.map_err(|error| error.to_string())?;
     if asked.is_some_and(|asked| asked.resource_properties["Migrate"] == "no") {
-        return Ok(None);
+        return Ok(Deployed::LeftAlone);
     }
     let database = config.database.as_ref().map_err(ToString::to_string)?;
     let migrations = Migrations::embedded();
     let connections = budget.and_then(Budget::to_insist_on);
     let wanted = Wanted { migrations: &migrations, users: config.users, connections };
     let migrated = match AssertUnwindSafe(database.deploy(wanted, deadline)).catch_unwind().await {
-        Ok(migrated) => migrated.map_err(|error| error.to_string())?,
+        Ok(Ok(migrated)) => migrated,
+        // More connections than before are held against the server, so that one has to be there.
+        Ok(Err(MigrateError::NotConnected(_)))
+            if connections.is_none() && asked.is_some_and(Asked::may_find_it_away) =>
+        {
+            return Ok(Deployed::Away);
+        }
+        Ok(Err(error)) => return Err(error.to_string()),
         Err(_) => return Err("the function panicked; its log says where".to_owned()),
     };
     if let Some(most) = budget.map(Budget::most).filter(|most| *most > migrated.max_connections) {
@@ -168,7 +204,7 @@ async fn deploy(
             "migrate.server_too_small"
         );
     }
-    Ok(Some(migrated))
+    Ok(Deployed::Done(migrated))
 }
 
 async fn answer(

@@ -8,7 +8,8 @@ use outbox::{
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start(&ProcessEnvironment)?;
+    // What is wrong with the level of the log is in the log. It is no reason to leave CloudFormation without an answer.
+    let _ = telemetry::start(&ProcessEnvironment);
     let config = MigrateConfig::from_variables(&ProcessEnvironment).inspect_err(telemetry::report)?;
     if let Err(error) = &config.database {
         telemetry::report(error);

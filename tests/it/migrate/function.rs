@@ -8,6 +8,7 @@ use stack::{
     install::workspace,
     runtime_api::{Environment, Function, Outcome, RuntimeApi},
 };
+use tokio::net::TcpListener;
 
 use super::{desk::Desk, files};
 use crate::{
@@ -285,6 +286,54 @@ async fn what_cannot_start_is_told_at_once() {
     site.server.stop().await.expect("it stops");
     assert_eq!(site.reason(&environment, "create").await, "the database cannot be reached");
     is_discreet(&environment.log_text());
+}
+
+#[tokio::test]
+async fn an_update_that_does_not_concern_the_database_does_not_need_it() {
+    let site = Site::new().await;
+    let environment = site.started().await;
+    let properties = |age: &str, rights: &str| {
+        json!({
+            "SchemaVersion": "2", "Rights": rights, "DatabaseMaxConnections": "20", "Connections": { "sweep": "2" },
+            "Configuration": { "DatabaseName": "shop", "MaxAgeSeconds": age },
+        })
+    };
+    let mut event = site.event("update");
+    event["OldResourceProperties"] = properties("1", "a");
+    event["ResourceProperties"] = properties("2", "a");
+    let before = site.told_of(&environment, &event).await;
+    site.server.stop().await.expect("it stops");
+
+    let told = site.told_of(&environment, &event).await;
+    assert_eq!((&told["Status"], &told["Data"]), (&json!("SUCCESS"), &before["Data"]), "{told}");
+    assert!(told["Reason"].as_str().is_some_and(|reason| reason.contains("could not be reached")), "{told}");
+    assert!(environment.log_text().contains("migrate.database_away"));
+
+    event["ResourceProperties"] = properties("2", "b");
+    assert_eq!(site.reason_of(&environment, &event).await, "the database cannot be reached");
+    event["ResourceProperties"] = properties("2", "a");
+    event["ResourceProperties"]["DatabaseMaxConnections"] = json!("21");
+    let reason = site.reason_of(&environment, &event).await;
+    assert_eq!(reason, "the database cannot be reached", "nobody knows whether it lets in as many");
+    event["ResourceProperties"]["DatabaseMaxConnections"] = json!("1");
+    let reason = site.reason_of(&environment, &event).await;
+    assert!(reason.contains("2 connections"), "the sum is looked at all the same: {reason}");
+}
+
+/// A fail-over, or a secret that is being rotated, is over in a moment.
+#[tokio::test]
+async fn a_database_that_is_back_in_a_moment_is_waited_for() {
+    let site = Site::new().await;
+    let environment = start(site.function().timeout(Duration::from_mins(10))).await;
+    site.server.stop().await.expect("it stops");
+    let stand_in = TcpListener::bind(("127.0.0.1", site.server.port())).await.expect("its port");
+    let flight = environment.begin(&site.event("create"));
+    drop(stand_in.accept().await.expect("it asks, and is hung up on"));
+    drop(stand_in);
+    site.server.restart().await.expect("it is back");
+    assert_eq!(flight.outcome().await.outcome, Outcome::Response(Value::Null), "{}", environment.log_text());
+    let told = site.desk.take_one();
+    assert_eq!(told["Status"], "SUCCESS", "{told}");
 }
 
 /// However its time runs out, CloudFormation is told before it does.

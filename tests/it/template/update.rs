@@ -105,6 +105,20 @@ async fn a_parameter_alone_reaches_what_takes_work() {
     shop.sends(1).await;
 }
 
+/// While the database is away its functions' configuration may have to be changed, as the runbook says.
+#[tokio::test]
+async fn a_parameter_can_be_changed_while_the_database_is_away() {
+    let mut shop = deployed().await;
+    shop.server.stop().await.expect("it stops");
+    // A quarter of which it waits for the database.
+    let patience = ("MigrateTimeoutSeconds", "60");
+    shop.update(&template(), &[("MaxAgeSeconds", "1209600"), patience]).await.expect("it deploys");
+    let after = shop.cloud.variables_of("shop-sweep", "live").await.expect("variables");
+    assert_eq!(after["MAX_AGE_S"], "1209600");
+    shop.server.restart().await.expect("it is back");
+    shop.sends(1).await;
+}
+
 /// What is not among the properties of `Schema` could be changed in vain.
 #[test]
 fn whatever_a_function_is_configured_by_publishes_a_version() {

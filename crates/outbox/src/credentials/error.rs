@@ -53,7 +53,8 @@ fn hint(code: &str) -> &'static str {
     match code {
         "ResourceNotFoundException" => ": check DATABASE_SECRET_ARN",
         "AccessDeniedException" => {
-            ": the role needs secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own"
+            ": the role needs secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own; where there is no \
+             such secret, it says the same (check DATABASE_SECRET_ARN)"
         }
         "InvalidRequestException" => ": is it about to be deleted?",
         "DecryptionFailure" => ": check the key of the secret",

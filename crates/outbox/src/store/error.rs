@@ -90,6 +90,15 @@ impl StoreError {
         !matches!(self, Self::Contended { .. } | Self::Refused { .. } | Self::Unfit)
     }
 
+    /// Whether a connection that could not be had may be had in a moment.
+    #[must_use]
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::TooManyConnections { .. } | Self::NoLogin(_) | Self::TimedOut(_)
+        )
+    }
+
     /// Whether the password may have been changed since it was learnt. 1045 says so, and 1698 of a user that has none any
     /// more; after 1044 the password was right, and the database was not the user's.
     #[must_use]

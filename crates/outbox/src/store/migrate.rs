@@ -69,6 +69,10 @@ const LOCK_WAIT_S: u32 = 3;
 /// What waits for a table lets others pass for this long before it tries again.
 const BREATH: Duration = Duration::from_secs(2);
 
+/// A database that is just failing over, or a secret that is just being rotated, is waited for: so long, or a quarter of the
+/// time that there is.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Kept back from waiting for somebody else's migration, so that there is time to say so.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -92,10 +96,23 @@ impl Database {
     ///
     /// [`MigrateError`].
     pub async fn deploy(&self, wanted: Wanted<'_>, deadline: Instant) -> Result<Migrated, MigrateError> {
-        let mut session = self.connect(deadline).await?;
+        let mut session = self.connect_patiently(deadline).await.map_err(MigrateError::NotConnected)?;
         let migrated = session.apply(wanted, deadline).await;
         session.close().await;
         migrated
+    }
+
+    async fn connect_patiently(&self, deadline: Instant) -> Result<Session, StoreError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let until = Instant::now() + PATIENCE.min(left / 4);
+        loop {
+            match self.connect(deadline).await {
+                Err(error) if error.may_pass() && Instant::now() + BREATH < until => {
+                    tokio::time::sleep(BREATH).await;
+                }
+                other => return other,
+            }
+        }
     }
 }
 
@@ -130,8 +147,12 @@ impl Session {
         self.lock(deadline).await?;
         let migrated = self.prepare(wanted, max_connections, deadline).await;
         // Where something is still running, or the connection is gone, the lock goes with the connection.
-        if !matches!(&migrated, Err(MigrateError::OutOfTime { .. } | MigrateError::Store(_))) {
-            self.ask(Sql::new("DO RELEASE_LOCK(").push(LOCK).push(")"), deadline).await?;
+        let is_lost = matches!(
+            &migrated,
+            Err(MigrateError::OutOfTime { .. } | MigrateError::Interrupted { .. } | MigrateError::Store(_))
+        );
+        if !is_lost {
+            let _ = self.ask(Sql::new("DO RELEASE_LOCK(").push(LOCK).push(")"), deadline).await;
         }
         migrated
     }

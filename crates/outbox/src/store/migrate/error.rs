@@ -13,6 +13,9 @@ pub enum MigrateError {
     /// The files cannot be read, or one is not named `NNNN_name.sql`.
     #[error("the migrations cannot be read: {0}")]
     Files(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No connection was made, so nothing was done.
+    #[error(transparent)]
+    NotConnected(StoreError),
     /// The database could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -147,7 +150,7 @@ impl Refusal {
         let code = error.number();
         let text = match code {
             // A duplicate key, or a value that does not fit its new type: those quote the value, which may be an address.
-            1062 | 1264 | 1292 | 1366 | 1411 | 1525 | 1526 | 1586 | 1859 => {
+            1062 | 1264 | 1292 | 1300 | 1366 | 1367 | 1411 | 1525 | 1526 | 1586 | 1761 | 1859 => {
                 "(the server's own words quote a row and are left out)"
             }
             _ => error.message(),
