@@ -34,7 +34,8 @@ pub fn opening(error: &Error, config: &BrokerConfig) -> String {
         (Some(403), _) => format!("{host} refuses user or password: correct BROKER_URL"),
         (Some(530), _) => {
             format!(
-                "virtual host {vhost} is not there, or closed to this user: create it, grant it, or correct BROKER_URL"
+                "virtual host {vhost} is not there, closed to this user, or has all the connections it may have: create it, \
+                 grant it, raise its limit, or correct BROKER_URL"
             )
         }
         (Some(code), _) => format!("{host} closed the connection with code {code}"),
