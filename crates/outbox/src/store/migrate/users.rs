@@ -1,10 +1,10 @@
 //! The database users of `infra/grants.sql`, made at deploy.
 //!
 //! The file is the one list of rights, for an administrator as for this: here the database's name and the way to sign in are
-//! put into it. All of it is run whenever a deploy asks; the template's property `Rights` makes
-//! one ask that needs one more right. What is there
-//! already stays as it is. No right is ever taken away: the functions of the release before are still running, and so are
-//! those of the release after where this one is rolled back to. See docs/decisions/0013-migrate-and-grants.md.
+//! put into it. All of it is run whenever a deploy asks, and the template's property `Rights` makes a deploy ask that brings
+//! one more right. What is there already stays as it is. No right is ever taken away: the functions of the release before
+//! are still running, and so are those of the release after where this one is rolled back to. See
+//! docs/decisions/0013-migrate-and-grants.md.
 
 use std::time::Instant;
 
