@@ -11,6 +11,7 @@
 pub use doorbell::{deadline, telemetry};
 
 pub mod budget;
+pub mod change;
 pub mod config;
 pub mod credentials;
 pub mod dispatch;

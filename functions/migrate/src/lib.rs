@@ -19,8 +19,6 @@
 //! `Err` means: by hand, that the schema is not up to date; from CloudFormation, that it could not be told. Lambda then runs
 //! the event again, which does no harm.
 
-mod change;
-
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     panic::AssertUnwindSafe,
@@ -31,6 +29,7 @@ use futures_util::FutureExt as _;
 use lambda_runtime::{Error, LambdaEvent};
 use outbox::{
     budget::Budget,
+    change,
     config::MigrateConfig,
     deadline,
     store::migrate::{MigrateError, Migrated, Migrations, Wanted},

@@ -1,4 +1,5 @@
-//! Whether an update concerns the database, or only what functions are configured by.
+//! Whether a deploy that updates a stack concerns the database, or only what functions are configured by: told by the
+//! properties of the custom resource that `functions/migrate` answers, now and before.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +12,8 @@ const NETWORK: [&str; 2] = ["SubnetIds", "SecurityGroupIds"];
 
 /// Whether anything may have to be done in the database, or it is another one, or another way to it. An older
 /// `SchemaVersion` is no reason: a deploy that goes back leaves the schema as it is.
-pub(crate) fn concerns_database(new: &Value, old: &Value) -> bool {
+#[must_use]
+pub fn concerns_database(new: &Value, old: &Value) -> bool {
     match (new.as_object(), old.as_object()) {
         (Some(new), Some(old)) => version(new) > version(old) || essence(new) != essence(old),
         _ => true,
