@@ -154,7 +154,13 @@ async fn what_is_unknown_is_counted_from_the_index_alone() {
     stage.table.execute(&format!("UPDATE email SET state = 'unknown', {attempt} LIMIT 1000")).await;
     stage.table.execute("ANALYZE TABLE email").await;
     let count = "SELECT COUNT(*) FROM (SELECT id FROM email WHERE state = 'unknown' LIMIT 10000) AS held";
-    let plan = stage.table.database.admin().rows(&format!("EXPLAIN {count}")).await.expect("a plan");
+    let plan = stage
+        .table
+        .database
+        .admin()
+        .rows(&format!("EXPLAIN FORMAT=TRADITIONAL {count}"))
+        .await
+        .expect("a plan");
     let of_the_table = plan.iter().find(|step| step.iter().flatten().any(|cell| cell == "email"));
     let of_the_table = of_the_table.expect("it reads the table");
     assert!(of_the_table.iter().flatten().any(|cell| cell.contains("Using index")), "{plan:?}");
